@@ -44,12 +44,6 @@ class Due:
     after: float | None = None
     """Seconds until something may be tried again; None: nothing waits."""
 
-    def only(self, names_: Collection[str]) -> Due:
-        """The same for these components alone: the others are left as they are."""
-        plans = tuple(plan for plan in self.plans if plan.component in names_)
-        started = {name: job for name, job in self.started.items() if name in names_}
-        return Due(plans, started, self.after)
-
 
 def questions(
     machine: Machine, components: Mapping[str, Component], templates: Templates
@@ -204,11 +198,13 @@ def due(
     wanted: Mapping[str, Rendered],
     survey: Survey,
     now: datetime,
+    among: Collection[str],
 ) -> Due:
-    """The jobs for what is lacking. One that is under way keeps its identity; one that failed is
-    tried again, as another attempt, after a while that grows."""
+    """The jobs for what is lacking `among` these; others stay as they are, and nothing waits for them.
+    One that is under way keeps its identity; one that failed is tried again, as another attempt, after
+    a while that grows."""
     batch = _Batch(machine, {c.name: c.job for c in status.components}, now)
-    missing = lacking(wanted, survey)
+    missing = [name for name in lacking(wanted, survey) if name in among]
     # Of some kinds a host has one at a time: those that have to make room go first.
     for name in (n for n in missing if n not in wanted):
         batch.remove(name)

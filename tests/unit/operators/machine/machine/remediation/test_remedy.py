@@ -302,6 +302,21 @@ def test_drift_is_put_right_or_told_by_policy() -> None:
     assert "Drifted" not in shown(off)[1]
 
 
+def test_what_is_changed_waits_for_nothing_that_drifted_and_is_left_as_it_is() -> None:
+    """Its job waited for one that was never started, and failed."""
+    view = serving(machine=policy(mode="Report"))
+    drifted(view)
+    survey = view.memory.survey
+    assert survey is not None
+    old = replace(survey.found["kubelet"], recorded="another")
+    view.memory.survey = replace(survey, found={**survey.found, "kubelet": old})
+    call = decide.decide(view).step.call
+    assert isinstance(call, Install)
+    (job,) = call.plans
+    assert job.component == "kubelet"
+    assert "depend " not in job.script.partition("begin_component\n")[0].rpartition("owned\n")[2]
+
+
 def test_what_is_right_again_says_when() -> None:
     before = [{"component": "runc", "what": "version nothing", "since": NOW - timedelta(minutes=1)}]
     status, told = shown(serving(status={"drift": before}))
