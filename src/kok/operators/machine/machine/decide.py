@@ -129,6 +129,7 @@ def _compared(
     lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
+    step: Step | None
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):

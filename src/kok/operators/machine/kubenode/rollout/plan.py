@@ -281,7 +281,8 @@ def _ended(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> Roll
         phase = "Done"
     if phase not in ("RolledBack", "Aborted", "Done"):
         return record
-    end = {"phase": phase, "ended_at": scene.view.now.replace(microsecond=0), "next": []}
+    now = scene.view.now.replace(microsecond=0)
+    end: dict[str, object] = {"phase": phase, "ended_at": now, "next": []}
     return record.model_copy(update=end)
 
 
