@@ -198,6 +198,7 @@ def due(
     wanted: Mapping[str, Rendered],
     survey: Survey,
     now: datetime,
+    *,
     among: Collection[str],
 ) -> Due:
     """The jobs for what is lacking `among` these; others stay as they are, and nothing waits for them.
