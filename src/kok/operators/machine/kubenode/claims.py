@@ -9,7 +9,6 @@ from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.api.unreadable import Unreadable
-from kok.operators.machine import reasons
 from kok.operators.machine.kubenode.rollout.begun import GOES_BACK
 from kok.operators.machine.machine.remediation import ladder
 
@@ -163,16 +162,15 @@ def _usable(name: str, hosts: Mapping[str, Host], machines: Mapping[str, Machine
 def _replaced(kubenode: KubeNode, machine: Machine | None) -> bool:
     """Whether all was tried of a host, so that another one is to take its place.
 
-    One that answers is kept while a rollout is not through with it: what fails there may be what is
-    new, and would fail on the next host as well, while the rollout went on to others.
+    It is kept while a rollout is not through with it and does not take it back: what fails there, or
+    has killed it, may be what is new, and would on the next host as well, while the rollout went on.
     """
-    known = machine.status.remediation if machine is not None else None
-    if machine is None or known is None or not ladder.given_up(known):
+    if machine is None or not ladder.given_up(machine.status.remediation):
         return False
     rollout = kubenode.status.rollout
     under_way = rollout is not None and rollout.ended_at is None
     row = rollout.node(machine.name) if rollout is not None and under_way else None
-    return row is None or row.state in GOES_BACK or known.fault == reasons.HOST_DEAD
+    return row is None or row.state in GOES_BACK
 
 
 def _best(

@@ -208,7 +208,8 @@ def test_no_more_hosts_are_given_up_than_others_are_free() -> None:
         ("ServiceLooping", "Failed", False),
         ("ServiceLooping", "Soaking", False),
         ("ServiceLooping", "RolledBack", True),
-        ("HostDead", "Failed", True),
+        ("HostDead", "Failed", False),
+        ("HostDead", "RollingBack", True),
     ],
 )
 def test_what_fails_with_new_software_is_not_tried_on_the_next_host(

@@ -139,6 +139,8 @@ def _trouble(machine: Machine, now: State) -> str:
         if told is not None and told.status == "False" and told.reason in _FAILS:
             return f"{told.reason}: {told.message}"[:1024]
     ready, known = status.condition("Ready"), status.remediation
+    if known is not None and ladder.given_up(known):
+        return f"{known.fault}: {known.message}"[:1024]
     if now is not State.BROKEN:
         return ""
     if known is not None and faults.disables(known):

@@ -271,6 +271,22 @@ def test_a_node_whose_runtime_hangs_while_it_soaks_goes_back_though_it_is_ready(
     assert recorded(rolled).nodes[0].why == "ServiceHung: it answers nothing"
 
 
+def test_a_host_that_died_of_its_change_for_good_has_failed() -> None:
+    rolled = fleet(onFailure="Rollback")
+    rolled.passes()
+    rolled.places["w1"].fails("Updating")
+    rolled.places["w1"].ready = "Unknown"
+    dead = {"fault": "HostDead", "message": "it does not answer", "since": "2026-11-02T12:00:00Z"}
+    rolled.places["w1"].fault = dead
+    rolled.after(600)
+    assert rolled.passes() == [], "it may be booting"
+    rolled.places["w1"].fault = {**dead, "rung": "Replace"}
+    rolled.passes()
+    rolled.after(30)
+    assert rolled.passes() == ["w1"]
+    assert rows(rolled) == {"w1": "RollingBack"}
+
+
 def test_others_of_the_batch_come_to_their_end_while_one_goes_back() -> None:
     rolled = fleet(canary=0, maxUnavailable=3, onFailure="Rollback")
     assert rolled.passes() == ["w1", "w2", "w3"]
