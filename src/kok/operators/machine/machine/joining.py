@@ -58,6 +58,7 @@ def why_not(view: MachineView) -> str:
 
 
 def step(view: MachineView, survey: Survey) -> Step:
+    """What to do at a host that has all software so that it is, and stays, a member of its cluster."""
     kubelet = host_paths.KUBELET in {c.name for c in view.machine.spec.components}
     if not kubelet or not view.objects.takes_nodes or view.memory.identity is None:
         return Step()

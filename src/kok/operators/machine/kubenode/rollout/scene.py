@@ -62,6 +62,7 @@ def identity(target: str, policy: Rollout) -> str:
 
 
 def scene_of(view: RolloutView) -> Scene:
+    """What follows from a view."""
     everybody = states.look(view.lives)
     machines = {
         name: found
@@ -120,6 +121,7 @@ def _of_sibling(scene: Scene, wish: Manifest) -> Manifest:
 def waiting_of(
     scene: Scene, wishes: Mapping[str, Manifest], what: Collection[str]
 ) -> frozenset[str]:
+    """The Machines that do not have yet what they are to have in any of these fields."""
     return frozenset(
         name
         for name, found in scene.machines.items()
