@@ -261,10 +261,12 @@ class Connection:
             self._line.carry(-1)
             ended()
 
+        def session() -> Any:
+            # No session by its type, but it is what asyncssh itself gives in the place of one.
+            return asyncssh.SSHForwarder(inner)
+
         self._line.carry(+1)
         inner, loop = _Passage(over), asyncio.get_running_loop()
-        # Not declared to be one, but it is what asyncssh itself gives in the place of a session.
-        session: Any = asyncssh.SSHForwarder(inner)
         loose: list[socket.socket] = []
         try:
             near, far = loose[:] = socket.socketpair()
@@ -273,7 +275,7 @@ class Connection:
             await loop.create_connection(lambda: inner, sock=far)
             loose.remove(far)  # It is the transport's by now.
             async with asyncio.timeout(self._timeouts.connect):
-                await self._connection.create_connection(lambda: session, address, port)
+                await self._connection.create_connection(session, address, port)
         except BaseException as error:
             for end in loose:
                 end.close()
