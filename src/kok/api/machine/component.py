@@ -29,7 +29,6 @@ UnitName = Annotated[
     ),
 ]
 
-
 Change = Literal["nothing", "restart", "drain", "reboot"]
 """What a node goes through when something of it is changed, from the mildest on."""
 
@@ -72,14 +71,6 @@ RemainingName = Annotated[
         max_length=128,
         pattern=rf"^[^/{WHITE}]+$",
         json_schema_extra=says("write a name or a shell pattern, without / and blanks"),
-    ),
-]
-UnitName = Annotated[
-    str,
-    Field(
-        max_length=63,
-        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.@]*[A-Za-z0-9])?$",
-        json_schema_extra=says("write the name of a systemd service without .service"),
     ),
 ]
 

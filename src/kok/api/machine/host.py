@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import Address, HostKey, MoreAddresses, SSHAccess, behind_bastion, rule, rules
+from kok.api.fields import Address, HostKey, MoreAddresses, rule, rules
+from kok.api.machine.access import SSHAccess, behind_bastion
 from kok.api.machine.machine import Machine
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 

@@ -18,12 +18,12 @@ from kok.api.fields import (
     MoreAddresses,
     Name,
     SoftwareVersion,
-    SSHAccess,
     Taint,
     immutable,
     rule,
     rules,
 )
+from kok.api.machine.access import SSHAccess
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import MachineComponent
 from kok.api.machine.remediation import Remediation

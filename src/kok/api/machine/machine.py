@@ -17,14 +17,13 @@ from kok.api.fields import (
     MoreAddresses,
     Name,
     SoftwareVersion,
-    SSHAccess,
     Taint,
-    behind_bastion,
     immutable,
     rule,
     rules,
     says,
 )
+from kok.api.machine.access import SSHAccess, behind_bastion
 from kok.api.machine.component import Change
 from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
 from kok.api.machine.rollout import MachineRollout

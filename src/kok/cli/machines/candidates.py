@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kok.api import Cluster, Host, KubeNode, Machine
-from kok.api.fields import SSHAccess
+from kok.api.machine.access import SSHAccess
 from kok.api.meta import Manifest
 from kok.cli.query import Refused
 from kok.kube import kinds

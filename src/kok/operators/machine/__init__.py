@@ -12,7 +12,6 @@ from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.cleanup import Cleaner
 from kok.operators.machine.host.reconcile import HostReconciler
 from kok.operators.machine.kubenode.reconcile import KubeNodeReconciler
-from kok.operators.machine.kubenode.rollout.loads import Loads
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.settings import MachineSettings
@@ -28,9 +27,7 @@ def operator(settings: Settings) -> OperatorSpec:
     own, abandoned, sandboxes = MachineSettings(), Abandoned(), SandboxPool()
     lists = MachineLists(SystemClock().monotonic)
     machines = MachineReconciler(own, sandboxes, lists, abandoned=abandoned)
-    kubenodes = KubeNodeReconciler(
-        own, lists, abandoned, machines.observer.connection, Loads(machines.clusters)
-    )
+    kubenodes = KubeNodeReconciler(own, lists, abandoned, machines.observer.connection)
     cleaner = Cleaner(machines.hosts, abandoned, machines.keeper)
     following: list[asyncio.Task[None]] = []
 

@@ -14,6 +14,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import Access
 from kok.operators.machine.kubenode import occupancy
+from kok.operators.machine.kubenode.rollout.order import Load
 from kok.operators.machine.node.cluster_connections import (
     ClusterConnection,
     ClusterConnections,
@@ -143,6 +144,10 @@ async def test_pods_that_would_have_to_move_are_counted_with_the_operators_right
 
     found = await occupancy.of_nodes(connect, None, None, ["o-1", "o-2", "o-3"])
     assert found == {"o-1": 0, "o-2": 2, "o-3": 1}
+    zone = {"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}}
+    connection.saw(await kube.patch(kinds.NODE, "o-2", None, zone))
+    names = {"o-2": "workers-o-2", "never-was": "workers-gone"}
+    assert await occupancy.loads(connect, None, None, names) == {"workers-o-2": Load(2, "a")}
 
 
 async def test_of_a_cluster_that_does_not_answer_no_pods_are_counted() -> None:

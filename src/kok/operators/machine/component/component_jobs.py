@@ -29,7 +29,7 @@ def component_job(
     *,
     base_url: str,
     after: Mapping[str, str],
-    gone: Mapping[str, str],
+    gone: Mapping[str, str] | None = None,
     ident: str = "",
 ) -> jobs.JobPlan:
     """The job that puts a component in place; `ident` is its ID where it is not one of the usual.
@@ -47,7 +47,10 @@ def component_job(
             else []
         ),
         *(shell.call("depend", other, name) for name, other in sorted(after.items())),
-        *(shell.call("depend", other, name, "gone") for name, other in sorted(gone.items())),
+        *(
+            shell.call("depend", other, name, "gone")
+            for name, other in sorted((gone or {}).items())
+        ),
         "begin_component\n",
         shell.feed("keep", "uninstall", content=wanted.scripts["uninstall"]),
         # Whoever has to know it later, an operator of another release for one, reads it there.

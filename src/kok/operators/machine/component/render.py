@@ -71,10 +71,7 @@ class Rendered:
 
     def needs(self, found: Found) -> Change:
         """What a node that serves goes through when the host gets this in place of what was found."""
-        if not found.begun and not found.version:
-            # What is not there yet nothing can depend on.
-            return "nothing"
-        return self.change if found.version == self.version else self.change_version
+        return _needed(found, self.version, self.change, self.change_version)
 
     def right(self, found: Found) -> bool:
         """Whether the host has it exactly so."""
@@ -135,9 +132,7 @@ def rendered(
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
-    # Objects that an earlier release made say less, and are never changed.
-    known = catalog.definition(spec.name)
-    change = spec.change or known.get("change", "restart")
+    known, (change, change_version) = catalog.definition(spec.name), changes(component)
     return Rendered(
         name=spec.name,
         version=spec.version,
@@ -150,8 +145,28 @@ def rendered(
         services=_services(component),
         remains=tuple(" ".join([one.path, *one.names]) for one in spec.remains),
         change=change,
-        change_version=spec.change_version or known.get("changeVersion", change),
+        change_version=change_version,
     )
+
+
+def changes(component: Component) -> tuple[Change, Change]:
+    """What a node that serves goes through for other parameters or files, and for another version."""
+    # Objects that an earlier release made say less, and are never changed.
+    spec, known = component.spec, catalog.definition(component.spec.name)
+    change = spec.change or known.get("change", "restart")
+    return change, spec.change_version or known.get("changeVersion", change)
+
+
+def needs(component: Component, found: Found) -> Change:
+    """The same as of what is rendered, which takes the host."""
+    return _needed(found, component.spec.version, *changes(component))
+
+
+def _needed(found: Found, version: str, change: Change, change_version: Change) -> Change:
+    if not found.begun and not found.version:
+        # What is not there yet nothing can depend on.
+        return "nothing"
+    return change if found.version == version else change_version
 
 
 def _services(component: Component) -> tuple[str, ...]:

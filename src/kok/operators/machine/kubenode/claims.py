@@ -9,6 +9,9 @@ from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.api.unreadable import Unreadable
+from kok.operators.machine import reasons
+from kok.operators.machine.kubenode.rollout.begun import GOES_BACK
+from kok.operators.machine.machine.remediation import ladder
 
 SSH_PORT = 22
 _SHOWN = 5
@@ -26,6 +29,13 @@ class Claims:
     """How many more are wanted than there are."""
     going: tuple[str, ...] = ()
     """Hosts that have a Machine and are to have none any more."""
+    wanting: int = 0
+    """How many are kept only because there is none to take their place."""
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a host that somebody gives up would be taken."""
+        return bool(self.missing or self.wanting)
 
 
 def wanted_nodes(kubenode: KubeNode) -> int:
@@ -61,7 +71,7 @@ def plan(
         and matches(kubenode, hosts[name])
     ]
     # A host that another one is to take the place of goes once there is one for it.
-    lost = [name for name in usable if replaced(machines.get(name))]
+    lost = [name for name in usable if _replaced(kubenode, machines.get(name))]
     spare = max(0, len(free) - max(0, wanted - len(usable)))
     usable = [name for name in usable if name not in lost[:spare]]
     serving = _best(usable, machines, wanted, pods or {})
@@ -73,6 +83,7 @@ def plan(
         serving=chosen,
         missing=max(0, wanted - len(chosen)),
         going=tuple(going),
+        wanting=len(lost[spare:]),
     )
 
 
@@ -97,12 +108,6 @@ def leaving(claims: Claims, machines: Mapping[str, Machine], pods: Mapping[str, 
     names = [name for name in claims.going if not machines[name].deleting]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"leaves {', '.join(map(why, names[:_SHOWN]))}{more}" if names else ""
-
-
-def replaced(machine: Machine | None) -> bool:
-    """Whether all was tried of a host, so that another one is to take its place."""
-    known = machine.status.remediation if machine is not None else None
-    return known is not None and known.well is None and known.rung == "Replace"
 
 
 def matches(kubenode: KubeNode, host: Host) -> bool:
@@ -153,6 +158,21 @@ def _usable(name: str, hosts: Mapping[str, Host], machines: Mapping[str, Machine
     if machine is None and host.status.used_by is not None:
         return False  # Its Machine went, and left it Dirty.
     return machine is None or not machine.deleting
+
+
+def _replaced(kubenode: KubeNode, machine: Machine | None) -> bool:
+    """Whether all was tried of a host, so that another one is to take its place.
+
+    One that answers is kept while a rollout is not through with it: what fails there may be what is
+    new, and would fail on the next host as well, while the rollout went on to others.
+    """
+    known = machine.status.remediation if machine is not None else None
+    if machine is None or known is None or not ladder.given_up(known):
+        return False
+    rollout = kubenode.status.rollout
+    under_way = rollout is not None and rollout.ended_at is None
+    row = rollout.node(machine.name) if rollout is not None and under_way else None
+    return row is None or row.state in GOES_BACK or known.fault == reasons.HOST_DEAD
 
 
 def _best(

@@ -1,9 +1,9 @@
-"""How many pods would have to move if a node went, asked only where some node has to go."""
+"""How many pods would have to move if a node went, asked only where it matters which one does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -13,6 +13,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.concurrency import asking
 from kok.kube.errors import KubeError
+from kok.operators.machine.kubenode.rollout.order import Load
 from kok.operators.machine.node import drain
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.workload.identity import Identity
@@ -23,6 +24,8 @@ AT_ONCE: Final = 16
 """Nodes of one cluster that are asked about at a time."""
 PATIENCE: Final = 15.0
 """Seconds for all of them. Whoever asks for fewer nodes gets fewer, also of a cluster that is silent."""
+
+_ZONE: Final = "topology.kubernetes.io/zone"
 
 Connect = Callable[[Cluster | None, Identity | None], Awaitable[ClusterConnection | None]]
 """Leads into a business cluster, if there is a way."""
@@ -38,7 +41,31 @@ async def of_nodes(
     Pods of DaemonSets, of files, and those that have ended move nowhere: they do not count.
     """
     connection = await connect(cluster, identity) if nodes else None
-    if connection is None or connection.answers is False:
+    return await _counted(connection, nodes) if connection is not None else {}
+
+
+async def loads(
+    connect: Connect,
+    cluster: Cluster | None,
+    identity: Identity | None,
+    machines: Mapping[str, str],
+) -> dict[str, Load]:
+    """The same, and in which zones the nodes are, by the names of their Machines; `machines` has these
+    by node."""
+    connection = await connect(cluster, identity) if machines else None
+    if connection is None:
+        return {}
+    pods = await _counted(connection, [node for node in machines if node in connection.nodes])
+    found = {}
+    for node, count in pods.items():
+        view = connection.nodes.get(node)
+        zone = view.labels.get(_ZONE) if view is not None else None
+        found[machines[node]] = Load(count, zone or "")
+    return found
+
+
+async def _counted(connection: ClusterConnection, nodes: Sequence[str]) -> Occupancy:
+    if connection.answers is False:
         return {}
     limit = asyncio.Semaphore(AT_ONCE)
     try:

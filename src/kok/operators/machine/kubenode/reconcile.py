@@ -41,7 +41,6 @@ from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.operators.machine.kubenode.observe import KubeNodeView, observe
 from kok.operators.machine.kubenode.occupancy import Connect
 from kok.operators.machine.kubenode.render import NodeHostSource
-from kok.operators.machine.kubenode.rollout.loads import Loads
 from kok.operators.machine.kubenode.rollout.plan import Plan, plan
 from kok.operators.machine.kubenode.rollout.report import told
 from kok.operators.machine.kubenode.rollout.scene import RolloutView
@@ -75,13 +74,10 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         lists: MachineLists,
         abandoned: Abandoned | None = None,
         connect: Connect = _nowhere,
-        loads: Loads | None = None,
     ) -> None:
-        """`connect` leads into business clusters, where the pods of nodes are counted; `loads` tells
-        how much is on the nodes, and without it that is not known."""
+        """`connect` leads into business clusters, where the pods of nodes are counted."""
         self._lists = lists
         self._connect = connect
-        self._loads = loads
         self._lacking = Lacking()
         self._abandoned = abandoned or Abandoned()
         self.wakes_on = (
@@ -215,7 +211,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         # One at a time in this process, and only one process leads: no host is claimed twice.
         async with self._claiming.setdefault(p.obj.namespace, asyncio.Lock()):
             claimed, hosts = await self._choose(p, view, pods)
-        if not claimed.missing:
+        if not claimed.lacking:
             self._lacking.put((p.obj.namespace, p.obj.name), None)
         if set(p.obj.status.claims) - set(claimed.held):
             self._lacking.freed(p.obj.namespace)
@@ -318,10 +314,10 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
         batch = found.status.batch if found.status is not None else 0
         another = found.status is not None and (before is None or before.id != found.status.id)
         chosen = another or (before is not None and before.batch != batch)
-        if self._loads is None or not (batch and chosen):
+        if not (batch and chosen):
             return found
         nodes = {m.spec.node: m.name for m in view.mine}
-        loads = await self._loads.of((p.obj.namespace, spec.cluster), nodes)
+        loads = await occupancy.loads(self._connect, view.cluster, view.identity, nodes)
         return plan(replace(look, loads=loads)) if loads else found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kok.api import names
-from kok.api.fields import SSHAccess
+from kok.api.machine.access import SSHAccess
 from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode, NodeHost
 from kok.api.machine.machine import Machine, MachineComponent

@@ -345,8 +345,7 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    due = install_plan.due(view.machine, view.status, wanted, survey, view.now)
-    found = due.only(lacking)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now, lacking)
     if not found.plans:
         return Step(after=found.after)
     gate = update.gate(view, lacking)

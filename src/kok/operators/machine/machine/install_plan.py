@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
-from kok.api.machine.component import Component
+from kok.api.machine.component import Change, Component
 from kok.api.machine.machine import (
     Job,
     Machine,
@@ -43,12 +43,6 @@ class Due:
     """What to record of them, by component."""
     after: float | None = None
     """Seconds until something may be tried again; None: nothing waits."""
-
-    def only(self, names_: Collection[str]) -> Due:
-        """The same for these components alone: the others are left as they are."""
-        plans = tuple(plan for plan in self.plans if plan.component in names_)
-        started = {name: job for name, job in self.started.items() if name in names_}
-        return Due(plans, started, self.after)
 
 
 def questions(
@@ -132,14 +126,19 @@ def called_off(
     """
     found = {}
     for component in status.components:
-        job, item = component.job, wanted.get(component.name)
+        job = component.job
         if job is None or job.exit is not None:
             continue
-        version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
-        uid = machine.metadata.uid
-        if job.id != jobs.job_id(uid, component.name, version, config, job.attempt):
+        if not meant(machine, component.name, job, wanted):
             found[component.name] = job
     return found
+
+
+def meant(machine: Machine, name: str, job: Job, wanted: Mapping[str, Rendered]) -> bool:
+    """Whether a job of a component does what is wanted now."""
+    item, uid = wanted.get(name), machine.metadata.uid
+    version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
+    return job.id == jobs.job_id(uid, name, version, config, job.attempt)
 
 
 def awaited(
@@ -168,18 +167,26 @@ def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return sorted(left)[:SURPLUS]
 
 
-def planned(wanted: Mapping[str, Rendered], survey: Survey) -> list[PlannedStep]:
-    """What is to be done on the host, as its Machine's status tells it."""
+def planned(
+    wanted: Mapping[str, Rendered], survey: Survey, *, drained: bool = False
+) -> list[PlannedStep]:
+    """What is to be done on the host, as its Machine's status tells it.
+
+    `drained`: whether the node is, for another runtime or another minor version of its kubelet.
+    """
     steps = []
     for name in lacking(wanted, survey):
         there, item = survey.found.get(name, Found()), wanted.get(name)
+        needs: Change = item.needs(there) if item is not None else "nothing"
+        if drained and (name == host_paths.KUBELET or catalog.exclusive(name)):
+            needs = "reboot" if needs == "reboot" else "drain"
         steps.append(
             PlannedStep(
                 component=name,
                 action=component_jobs.action(item, there) if item is not None else "remove",
                 before=there.version or None,
                 after=item.version if item is not None else None,
-                needs=item.needs(there) if item is not None else "nothing",
+                needs=needs,
             )
         )
     return steps
@@ -191,11 +198,13 @@ def due(
     wanted: Mapping[str, Rendered],
     survey: Survey,
     now: datetime,
+    among: Collection[str],
 ) -> Due:
-    """The jobs for what is lacking. One that is under way keeps its identity; one that failed is
-    tried again, as another attempt, after a while that grows."""
+    """The jobs for what is lacking `among` these; others stay as they are, and nothing waits for them.
+    One that is under way keeps its identity; one that failed is tried again, as another attempt, after
+    a while that grows."""
     batch = _Batch(machine, {c.name: c.job for c in status.components}, now)
-    missing = lacking(wanted, survey)
+    missing = [name for name in lacking(wanted, survey) if name in among]
     # Of some kinds a host has one at a time: those that have to make room go first.
     for name in (n for n in missing if n not in wanted):
         batch.remove(name)

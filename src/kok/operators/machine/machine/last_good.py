@@ -9,6 +9,7 @@ from datetime import datetime
 
 from kok.api.fields import ArtifactBase, seconds
 from kok.api.machine.machine import GoodSoftware, Machine, MachineComponent, MachineStatus
+from kok.operators.machine.machine.remediation import faults
 
 _UP_TO_DATE, _READY = "UpToDate", "Ready"
 
@@ -53,6 +54,8 @@ def remaining(status: MachineStatus, machine: Machine, now: datetime) -> float |
     found = [status.condition(name) for name in (_UP_TO_DATE, _READY)]
     since = [c.last_transition_time for c in found if c is not None and c.status == "True"]
     if len(since) < len(found) or not machine.spec.components:
+        return None
+    if faults.disables(status.remediation):
         return None
     if status.last_good is not None and status.last_good.id == of(machine):
         return None

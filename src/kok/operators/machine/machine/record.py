@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from kok.api.machine.machine import Machine, MachineComponentStatus, MachineStatus
-from kok.operators.machine import reasons
+from kok.api.machine.machine import MachineComponentStatus, MachineStatus
 from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
+from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.remediation.drift import remembered
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
 from kok.operators.machine.remote.survey import Found, host_facts
-from kok.runtime.controller.reconciler import Pass
 
 
 def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
@@ -20,7 +19,8 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
     through = kubelet_started(view, decision)
     status.kubelet_change = kubelet_change.judge(view, through=through)
     if decision.seen and view.memory.survey is not None:
-        status.plan = install_plan.planned(decision.wanted, view.memory.survey)
+        drained = update.crossing(view) is not None
+        status.plan = install_plan.planned(decision.wanted, view.memory.survey, drained=drained)
     if view.memory.survey is not None:
         status.facts = host_facts(view.memory.survey)
         if decision.seen:
@@ -125,11 +125,3 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
 
 def _told(result: JobResult) -> str:
     return f"{result.reason}: {result.message}"[:1024]
-
-
-def tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:
-    """An event for each job that has failed since."""
-    for component, result in view.ended:
-        if result.exit != 0:
-            text = f"{component.name} {component.desired}: {result.message}"
-            p.event(result.reason or reasons.JOB_FAILED, text, warning=True)

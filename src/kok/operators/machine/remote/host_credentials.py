@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kok.api.fields import SSHAccess
+from kok.api.machine.access import SSHAccess
 from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest

@@ -18,6 +18,7 @@ from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.render import (
     ComponentError,
     Rendered,
+    needs,
     question,
     rendered,
     validate,
@@ -309,3 +310,13 @@ def test_containerd_is_spared_what_the_host_may_not_do() -> None:
     bound = on_host(builders.builtin("containerd"), facts={"capabilities": "000001fffeffffff"})
     assert "restrict_oom_score_adj = false" in file(free, config)
     assert "restrict_oom_score_adj = true" in file(bound, config)
+
+
+def test_what_an_earlier_release_made_asks_for_what_is_known_of_it_by_now() -> None:
+    made = builders.builtin("docker")
+    less = {"change": None, "change_version": None}
+    older = made.model_copy(update={"spec": made.spec.model_copy(update=less)})
+    for each in (made, older):
+        assert needs(each, Found("19.3.15", begun=True)) == "drain"
+        assert needs(each, Found("20.10.24", begun=True)) == "restart"
+        assert needs(each, Found()) == "nothing"

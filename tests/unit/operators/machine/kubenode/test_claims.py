@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.operators.machine import builders
@@ -169,9 +170,9 @@ def test_hosts_with_somebody_elses_machine_are_taken() -> None:
     assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
 
 
-def lost(name: str, *, well: bool = False) -> Machine:
+def lost(name: str, *, well: bool = False, fault: str = "HostDead") -> Machine:
     """A Machine whose host is to be replaced, or was to be before it was well again."""
-    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z", "rung": "Replace"}
+    known = {"fault": fault, "since": "2026-11-02T11:00:00Z", "rung": "Replace"}
     machine = on(name, ready=False)
     status = {"remediation": {**known, **({"well": "2026-11-02T11:30:00Z"} if well else {})}}
     machine.status.remediation = builders.machine(status=status).status.remediation
@@ -181,8 +182,11 @@ def lost(name: str, *, well: bool = False) -> Machine:
 def test_a_host_of_which_all_was_tried_is_replaced_once_there_is_one_for_it() -> None:
     alone = planned(1, [host("a")], [lost("a")], ["a"])
     assert alone.serving == ("a",)
+    # So it is woken when another KubeNode gives one up.
+    assert alone.lacking
     found = planned(1, [host("a"), host("b")], [lost("a")], ["a"])
     assert found.serving == ("b",)
+    assert not found.lacking
     assert found.held == ("b", "a")
     # What was well again in time stays.
     assert planned(1, [host("a"), host("b")], [lost("a", well=True)], ["a"]).serving == ("a",)
@@ -196,3 +200,24 @@ def test_no_more_hosts_are_given_up_than_others_are_free() -> None:
     # Whatever is free is first for those that are lacking anyhow.
     found = planned(4, hosts, machines, ["a", "b", "c"])
     assert set(found.serving) == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "replaced"),
+    [
+        ("ServiceLooping", "Failed", False),
+        ("ServiceLooping", "Soaking", False),
+        ("ServiceLooping", "RolledBack", True),
+        ("HostDead", "Failed", True),
+    ],
+)
+def test_what_fails_with_new_software_is_not_tried_on_the_next_host(
+    fault: str, state: str, replaced: bool
+) -> None:
+    row = {"machine": "shop-workers-a", "state": state, "since": "2026-11-02T11:00:00Z"}
+    rollout = {"id": "r", "since": "2026-11-02T11:00:00Z", "nodes": [row]}
+    status = {"claims": ["a"], "rollout": rollout}
+    kubenode = builders.kubenode(replicas=1, pool={}, status=status)
+    hosts = {name: host(name) for name in "ab"}
+    found = claims.plan(kubenode, hosts, {"a": lost("a", fault=fault)}, set())
+    assert found.serving == (("b",) if replaced else ("a",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kok.api.machine.rollout import Rollout, RolloutStatus, resolved
@@ -68,7 +68,11 @@ def scene_of(view: RolloutView) -> Scene:
         for name, found in everybody.items()
         if name in view.intents and found.state is not State.FRESH
     }
-    leaving = {n: f for n, f in everybody.items() if n not in view.intents and f.between}
+    gone = {n: f for n, f in everybody.items() if n not in view.intents}
+    leaving = {n: f for n, f in gone.items() if f.between}
+    # A host of which another one takes the place is missed until that one serves.
+    missed = [n for n, f in sorted(gone.items()) if f.given_up][: len(view.intents) - len(machines)]
+    leaving |= {n: replace(gone[n], state=State.BROKEN) for n in missed}
     limit = resolved(view.policy.max_unavailable, len(machines))
     return Scene(
         view,

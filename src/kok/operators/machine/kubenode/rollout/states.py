@@ -14,6 +14,7 @@ from kok.api.meta import Manifest
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.machine import last_good
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation import faults, ladder
 from kok.operators.machine.remote import host_paths
 
 _BEFORE: Final = update.HOLDS | {
@@ -64,6 +65,8 @@ class Found:
     """When it began to be drained, if it is."""
     trouble: str
     """What fails and will not mend itself, as a sentence."""
+    given_up: bool
+    """Whether another host is to take the place of its own."""
 
     @property
     def through(self) -> bool:
@@ -97,6 +100,7 @@ def found(live: Manifest) -> Found:
         drains=drains,
         drain_since=under_way.since if draining and under_way is not None else None,
         trouble=_trouble(parsed, now) if current else "",
+        given_up=ladder.given_up(status.remediation),
     )
 
 
@@ -109,7 +113,7 @@ def state(machine: Machine) -> State:
     if not current or not status.is_true("UpToDate"):
         return State.CHANGING
     if status.is_true("Ready"):
-        return State.SERVING
+        return State.BROKEN if faults.disables(status.remediation) else State.SERVING
     return State.UNKNOWN if node is None or node.status == "Unknown" else State.BROKEN
 
 
@@ -134,7 +138,9 @@ def _trouble(machine: Machine, now: State) -> str:
         told = status.condition(name)
         if told is not None and told.status == "False" and told.reason in _FAILS:
             return f"{told.reason}: {told.message}"[:1024]
-    ready = status.condition("Ready")
+    ready, known = status.condition("Ready"), status.remediation
+    if known is not None and faults.disables(known):
+        return f"{known.fault}: {known.message}"[:1024]
     if now is State.BROKEN and ready is not None:
         return f"{ready.reason}: {ready.message}"[:1024]
     return ""

@@ -56,15 +56,16 @@ class Prefetch(HostStep):
                 artifacts += [a for a in spec.artifacts if a.arch in (None, survey.arch)]
                 longest += seconds(spec.timeout)
         plan = job(p.obj, self.named, artifacts, longest)
-        context.session.start("fetch", self._fetch(client, plan, context.view.owner_mark), p.wake)
+        # Once is enough, however it ends.
+        client.memory.prefetched = self.named
+        work = self._fetch(client, plan, context.view.owner_mark)
+        context.session.start("fetch", work, p.wake, beside=True)
 
     async def _fetch(self, client: HostClient, plan: JobPlan | None, owner: Owner) -> None:
         def ended(plan: JobPlan, result: JobResult) -> None:
             """Whoever needs what is missing tells of it."""
             del plan, result
 
-        # Once is enough, however it ends.
-        client.memory.prefetched = self.named
         if plan is not None:
             await client.run_jobs([plan], owner, ended)
 

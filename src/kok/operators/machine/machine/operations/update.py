@@ -24,7 +24,9 @@ from kok.api.fields import span
 from kok.api.machine.machine import MachineStatus
 from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.machine import kubelet_change, runtime_switch
+from kok.operators.machine.component import render
+from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine.operations import runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -36,6 +38,7 @@ from kok.operators.machine.machine.operations.update_calls import (
 from kok.operators.machine.machine.view import JOINED, MachineView
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote import host_paths
+from kok.operators.machine.remote.survey import Found
 from kok.runtime.conditions import Verdict
 from kok.runtime.operations.action import Action, Call
 
@@ -48,6 +51,8 @@ HOLDS = frozenset({reasons.CLUSTER_UPGRADING, reasons.WAITING_FOR_TURN, reasons.
 """Reasons for which a change is not begun, while the node serves as it did."""
 DRAINS: Final = frozenset({"drain", "reboot"})
 """What a Component may say of a change of it for which the node has to be drained."""
+_LEFT: Final = frozenset({"Ready", "Drifted"})
+"""States of software for which nothing is to be done: what drifted and is left as it is, too."""
 
 UpdateAction = Action[Operation, StepContext]
 
@@ -85,9 +90,7 @@ def may_begin(view: MachineView) -> bool:
 
 def may_drain(view: MachineView) -> bool:
     """Whether any Component of a node that has served may ask for an operation that is not begun."""
-    asks = any(
-        {c.spec.change, c.spec.change_version} & DRAINS for c in view.objects.components.values()
-    )
+    asks = any(DRAINS & {*render.changes(c)} for c in view.objects.components.values())
     return asks and _served(view) and recorded(view.status) is None
 
 
@@ -100,7 +103,7 @@ def drained_for(view: MachineView, lacking: Collection[str] | None = None) -> li
     if not _served(view):
         return []
     if lacking is None:
-        lacking = [c.name for c in view.status.components if c.state != "Ready"]
+        lacking = [c.name for c in view.status.components if c.state not in _LEFT]
     return sorted(name for name in lacking if _asks(view, name))
 
 
@@ -249,17 +252,19 @@ def _asks(view: MachineView, name: str) -> bool:
     if component is None:
         return False
     survey = view.memory.survey
-    known = next((c.found for c in view.status.components if c.name == name), None)
-    found = survey.found[name].version if survey and name in survey.found else known
-    spec = component.spec
-    change = spec.change_version if found != spec.version and spec.change_version else spec.change
-    return change in DRAINS
+    if survey is not None and name in survey.found:
+        return render.needs(component, survey.found[name]) in DRAINS
+    known = next((c for c in view.status.components if c.name == name), None)
+    if known is None:
+        return False
+    begun = known.job is not None or known.config is not None
+    return render.needs(component, Found(known.found or "", begun=begun)) in DRAINS
 
 
 def _proven(view: MachineView, operation: Operation, node: NodeView) -> bool:
     """Whether the node may get pods: it serves, and nothing is left of what was begun."""
     begun = operation.step in (CHANGING, UNCORDONING)
-    lacks = begun and any(c.state not in ("Ready", "Drifted") for c in view.status.components)
+    lacks = begun and any(c.state not in _LEFT for c in view.status.components)
     return node.ready is True and view.status.kubelet_change is None and not lacks
 
 

@@ -16,6 +16,7 @@ from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.objects.ownership import refers_to
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation.breaker import group as group_of
 from kok.operators.machine.machine_lists import MachineLists
 
 KUBENODE = KubeNode.info.kind
@@ -59,9 +60,9 @@ class UpdateTurns:
 
         Raises `KubeError`.
         """
-        group, uid = _group(machine), machine.metadata.uid
+        group, uid = group_of(machine), machine.metadata.uid
         there = await self._lists.now(kube, machine.namespace)
-        mine = [m for m in there.objects if _group(m) == group]
+        mine = [m for m in there.objects if group_of(m) == group]
         limit = await self._limit(kube, machine, len(mine))
         # Nobody has had the word since the list was read, but who is in this.
         held = self._held.setdefault(group, {})
@@ -82,8 +83,3 @@ class UpdateTurns:
 
 def _busy(machine: Machine) -> bool:
     return update.recorded(machine.status) is not None and not machine.deleting
-
-
-def _group(machine: Machine) -> Group:
-    owner = next((o.uid for o in machine.metadata.owner_references if o.controller), None)
-    return machine.namespace, owner or f"Cluster {machine.spec.cluster}"

@@ -142,6 +142,11 @@ def active(known: RemediationStatus | None) -> bool:
     return known is not None and known.well is None
 
 
+def given_up(known: RemediationStatus | None) -> bool:
+    """Whether another host is to take the place of this one."""
+    return known is not None and known.well is None and known.rung == "Replace"
+
+
 def spent(known: RemediationStatus | None) -> bool:
     """Whether all was tried that can be at the host, and the fault is still there."""
     return (

@@ -210,3 +210,24 @@ def test_never_are_two_that_have_served_disturbed_at_once(
     assert len(begun) <= 1
     if CHANGING in states:
         assert all(states_[n] is CHANGING for n in begun)
+
+
+def test_a_host_that_is_replaced_is_missed_until_the_one_in_its_place_serves() -> None:
+    """Otherwise a further node is drained while there is one too few."""
+    wanted, lives = intents(**NEWER), living(intents(), w3=FRESH)
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z", "rung": "Replace"}
+    gone = {**lives["w1"]["metadata"], "name": "w0", "deletionTimestamp": "2026-11-02T12:00:00Z"}
+    dead = status("False", "Unknown", remediation=known)
+    lost = {**lives["w1"], "metadata": gone, "status": dead}
+    assert not {"w1", "w2"} & {*changed(wanted, {**lives, "w0": lost})}
+    serves = living(intents())["w3"]
+    assert changed(wanted, {**lives, "w3": serves, "w0": lost}) == ["w1"]
+
+
+def test_a_node_whose_runtime_hangs_is_out_of_service_whatever_its_cluster_says() -> None:
+    fault = {"fault": "ServiceHung", "since": "2026-11-02T11:59:00Z"}
+    hangs = status(remediation={**fault, "component": "containerd"})
+    own = status(remediation={**fault, "component": "log-shipper"})
+    wanted = intents(**NEWER)
+    assert changed(wanted, living(intents(), w3=hangs)) == ["w3"]
+    assert changed(wanted, living(intents(), w3=own)) == ["w1"]

@@ -65,3 +65,12 @@ def test_other_parameters_are_other_software() -> None:
     # Whoever writes it says no more by an empty map than by none.
     empty = [{"name": "kubelet", "version": "1.37.1", "params": {}}]
     assert last_good.of(machine(components=plain)) == last_good.of(machine(components=empty))
+
+
+def test_software_whose_service_hangs_is_not_good() -> None:
+    made = machine()
+    known = {"fault": "ServiceHung", "component": "kubelet", "since": NOW.isoformat()}
+    hangs = builders.machine(status={"remediation": known}).status.remediation
+    made.status.remediation = hangs
+    last_good.judge(made.status, made, NOW)
+    assert made.status.last_good is None

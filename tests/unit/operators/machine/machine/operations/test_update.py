@@ -390,6 +390,27 @@ def test_a_node_that_waits_for_its_drain_serves_whatever_else_is_to_be_changed()
     assert conditions["Ready"] == ("True", "NodeReady")
 
 
+def test_what_was_never_there_is_put_in_place_without_a_drain() -> None:
+    """As the plan of the Machine says: nothing on the node depends on it."""
+    given = of_component(change={"change": "drain", "change_version": "drain"})
+    survey = given.memory.survey
+    assert survey
+    rest = {name: found for name, found in survey.found.items() if name != "containerd"}
+    given.memory.survey = replace(survey, found=rest)
+    decision = decide.decide(given)
+    assert decision.operation is None
+    assert isinstance(decision.step.call, Install)
+
+
+def test_what_drifted_and_is_left_as_it_is_keeps_no_node_drained() -> None:
+    containerd = {"name": "containerd", "found": "2.3.7", "config": "c", "state": "Drifted"}
+    status = {"components": [containerd]}
+    given = of_component(OF_COMPONENT, version="2.3.7", step="Changing", status=status)
+    action = update.finish(given)
+    assert action
+    assert isinstance(action.call, UncordonNode)
+
+
 # --- a drain that takes too long
 
 

@@ -13,7 +13,8 @@ from tests.unit.operators.machine.views import BOOTSTRAPPED, MEMBER, NODE, machi
 
 from kok.api.machine.machine import Machine
 from kok.operators.machine.kubenode import software
-from kok.operators.machine.machine import decide, install_plan, runtime_switch
+from kok.operators.machine.machine import decide, install_plan, record
+from kok.operators.machine.machine.operations import runtime_switch
 from kok.operators.machine.machine.operations.host_steps import Install, SurveyHost
 from kok.operators.machine.machine.operations.update_calls import EMPTY, CordonNode
 from kok.operators.machine.machine.view import MachineView
@@ -122,6 +123,14 @@ def test_the_plan_tells_what_would_run() -> None:
         "kubelet": ("restart", "1.37.1", "1.37.1", "restart"),
         "containerd": ("remove", "2.3.7", None, "nothing"),
     }
+
+
+def test_the_plan_tells_that_the_node_is_drained_for_another_runtime() -> None:
+    given = view("docker", "containerd")
+    record.facts(given.status, given, decide.decide(given))
+    told = {s.component: s.needs for s in given.status.plan}
+    drained = dict.fromkeys(("docker", "kubelet", "containerd"), "drain")
+    assert told == {**drained, "cri-dockerd": "nothing"}
 
 
 def test_a_new_version_of_docker_is_told_to_need_a_drain() -> None:
