@@ -347,6 +347,15 @@ def test_the_time_of_a_drain_is_not_that_of_the_change() -> None:
     assert rolled.passes() == ["w1"]
 
 
+def test_another_policy_finds_who_is_under_way() -> None:
+    """It was done at once, since nobody had to be told of anything."""
+    rolled = blocked()
+    rolled.policy.update(onDrainTimeout="Skip", retry="2")
+    rolled.after(60)
+    assert rolled.passes() == ["w1"]
+    assert rows(rolled) == {"w1": "Skipped"}
+
+
 # --- two at once
 
 
