@@ -108,6 +108,19 @@ class MachineSpec(ApiModel):
     """Stops all changes by the operator; the status is still kept."""
 
 
+class GPUFacts(ApiModel):
+    """The GPUs of a host, which are all alike, or told of by the first."""
+
+    count: int
+    """How many there are."""
+    model: str | None = None
+    """What nvidia-smi calls it; absent until there is a driver."""
+    memory_mi: int | None = Field(default=None, alias="memoryMi")
+    """Memory of one in MiB."""
+    driver: str | None = None
+    """Version of the driver."""
+
+
 class HostFacts(ApiModel):
     """What was found out about the host."""
 
@@ -131,6 +144,8 @@ class HostFacts(ApiModel):
     """Changes with every boot."""
     addresses: list[str] = Field(default_factory=list)
     """Its addresses, the one towards the cluster first."""
+    gpu: GPUFacts | None = None
+    """Its GPUs, of NVIDIA; absent if it has none."""
 
 
 class Finding(ApiModel):
@@ -212,6 +227,25 @@ class KubeletChange(ApiModel):
     """The same as the change was through; absent until then. A later one is of the changed kubelet."""
 
 
+class HostReboot(ApiModel):
+    """A boot of the host for which a Component asked, since its change needs one."""
+
+    component: str
+    """Name of the software."""
+    config: str
+    """Hash of its parameters and files: for each there is one boot."""
+    boot: str
+    """The boot in which it asked, and which is to end."""
+    reason: str
+    """What for, in the words of its script."""
+    since: datetime
+    """When that was seen."""
+    done: datetime | None = None
+    """When the host was seen to have booted; absent until then."""
+    in_vain: bool = False
+    """Whether it asks again although the host has booted for it: then nothing more is done."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -242,6 +276,15 @@ class MachineStatus(Status):
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     kubelet_change: KubeletChange | None = None
     """The change of the kubelet that has yet to prove itself; recorded before it is begun."""
+    reboots: list[HostReboot] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["component"],
+        },
+    )
+    """The newest boot for which each Component asked; recorded before the host is booted."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None

@@ -20,6 +20,9 @@ VERSIONS = {
     "kubelet": "1.37.1",
     "runc": "1.1.5",
 }
+GPU = {"nvidia-driver": "595.91.07", "nvidia-toolkit": "1.20.2"}
+"""What hosts with GPUs get beside."""
+BUILTIN = VERSIONS | GPU
 
 
 def meta(default: str, **more: Any) -> dict[str, Any]:
@@ -82,8 +85,8 @@ def kubenode(
 
 def builtin(name: str) -> Component:
     """A Component that comes with KOK, with sums of both architectures."""
-    sums = {s.path: "ab" * 32 for s in catalog.sources(name, VERSIONS[name])}
-    made = catalog.manifest(name, VERSIONS[name], sums)
+    sums = {s.path: "ab" * 32 for s in catalog.sources(name, BUILTIN[name])}
+    made = catalog.manifest(name, BUILTIN[name], sums)
     return Component.parse(
         {**made, "metadata": {**made["metadata"], **meta(made["metadata"]["name"])}}
     )

@@ -21,6 +21,8 @@ from kok.api.meta import Manifest
 ARCHITECTURES = ("amd64", "arm64")
 HOST_PREP_VERSION = "1"
 """Goes up when what `builtin/host-prep` does changes; it has no version of anybody else's."""
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Architectures as the kernel names them."""
 _PHASES = ("probe", "install", "upgrade", "uninstall", "health", "restart")
 
 
@@ -122,7 +124,10 @@ def _text(name: str, file: str) -> str:
 
 
 def _filled(text: str, version: str, arch: str) -> str:
-    return text.replace("{version}", version).replace("{arch}", arch)
+    known = {"version": version, "arch": arch, "machine": _MACHINES[arch]}
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
 
 
 def pinned(component: Mapping[str, Any], paths: Sequence[str]) -> dict[str, str]:

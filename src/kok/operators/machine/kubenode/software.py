@@ -13,6 +13,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import catalog
+from kok.operators.machine.kubenode import nvidia
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.errors import Invalid
 
@@ -53,12 +54,13 @@ def software(
     if spec.runtime.version is not None:
         chosen[host_paths.CONTAINERD] = spec.runtime.version
     own = {c.name: c for c in spec.components}
+    chosen = nvidia.chosen(spec, chosen)
     chosen |= {name: c.version for name, c in own.items()}
     _check_runtime(chosen[host_paths.CONTAINERD])
     if host_paths.KUBELET in own:
         _check_kubelet(chosen[host_paths.KUBELET], cluster)
     _check_config(kubenode, chosen[host_paths.KUBELET])
-    params = _parameters(kubenode, cluster, version)
+    params = {**_parameters(kubenode, cluster, version), **nvidia.params(spec)}
     return [
         MachineComponent(
             name=name,

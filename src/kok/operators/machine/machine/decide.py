@@ -14,10 +14,12 @@ from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
     Install,
     JoinCluster,
+    NoteReboots,
+    RebootHost,
     Reclaim,
     RecordHostKey,
     ScanHostKey,
@@ -117,7 +119,11 @@ def _at_host(view: MachineView) -> Decision:
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings) or _software(view, wanted, survey, lacking)
+        step = (
+            _use(view, survey, findings)
+            or _software(view, wanted, survey, lacking)
+            or _boot(view, wanted, survey)
+        )
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
             joins = _join(view, survey)
@@ -297,6 +303,22 @@ def _software(
     if gate is not None and gate.call is not None:
         return Step(action=gate, after=gate.after)
     return Step(Install(found.plans, wanted), started=found.started, action=gate)
+
+
+def _boot(view: MachineView, wanted: Mapping[str, Rendered], survey: Survey) -> Step | None:
+    """The boot of the host for which software asks, once all of it is there."""
+    known = reboot.noted(view.status.reboots, wanted, survey, view.now)
+    if known != view.status.reboots:
+        return Step(NoteReboots(tuple(known)), 0.0)
+    asked, problem = reboot.pending(view.status), reboot.told(view.status)
+    if asked is None:
+        return refused(problem, view.recheck) if problem is not None else None
+    gate = update.gate(view)
+    if isinstance(gate, Verdict):
+        return refused(gate, view.recheck)
+    if gate is not None and gate.call is not None:
+        return Step(action=gate, after=gate.after)
+    return Step(RebootHost(asked.boot), action=gate)
 
 
 def _other_kubelet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kok.api.machine.machine import MachineComponentStatus, MachineStatus
+from kok.operators.machine import gpus
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
@@ -17,7 +18,9 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
     through = kubelet_started(view, decision)
     status.kubelet_change = kubelet_change.judge(view, through=through)
     if view.memory.survey is not None:
+        before = status.facts.gpu if status.facts is not None else None
         status.facts = host_facts(view.memory.survey)
+        status.facts.gpu = gpus.facts(view.memory.survey.gpus, before)
         if decision.seen:
             status.preflight = list(decision.findings)
     if decision.seen and view.mine and view.memory.place is not None:

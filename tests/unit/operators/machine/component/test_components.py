@@ -165,12 +165,12 @@ def test_right_means_version_files_and_a_finished_configuration() -> None:
 
 
 def test_all_that_comes_along_is_valid() -> None:
-    assert catalog.builtin() == set(builders.VERSIONS)
-    for name in builders.VERSIONS:
+    assert catalog.builtin() == set(builders.BUILTIN)
+    for name in builders.BUILTIN:
         validate(builders.builtin(name))
 
 
-@pytest.mark.parametrize("name", sorted(builders.VERSIONS))
+@pytest.mark.parametrize("name", sorted(builders.BUILTIN))
 def test_built_in_components_change_only_on_purpose(name: str) -> None:
     component = builders.builtin(name)
     golden.check(
@@ -182,7 +182,7 @@ def test_built_in_components_change_only_on_purpose(name: str) -> None:
 def test_artifacts_lie_where_their_publishers_put_them() -> None:
     paths = {
         s.path
-        for n, v in builders.VERSIONS.items()
+        for n, v in builders.BUILTIN.items()
         for s in catalog.sources(n, v)
         if s.arch == "amd64"
     }
@@ -191,6 +191,8 @@ def test_artifacts_lie_where_their_publishers_put_them() -> None:
         "containerd/v2.3.7/containerd-2.3.7-linux-amd64.tar.gz",
         "runc/v1.1.5/runc.amd64",
         "cni-plugins/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+        "nvidia-driver/595.91.07/NVIDIA-Linux-x86_64-595.91.07.run",
+        "nvidia-container-toolkit/v1.20.2/nvidia-container-toolkit_1.20.2_deb_amd64.tar.gz",
     }
 
 

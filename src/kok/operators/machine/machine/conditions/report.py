@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kok.api.machine.machine import MachineStatus
+from kok.operators.machine.machine.conditions.gpu import GPU_READY, gpu_ready
 from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
 from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
 from kok.operators.machine.machine.decide import Decision
@@ -29,11 +30,11 @@ def report(
     """Sets everything that shows how the Machine is."""
     found = judge(status, view, decision, (outcome or Outcome()).of_node)
     _put(status, view, found)
+    _optional(status, view, {GPU_READY: gpu_ready(status, view)})
     if found[READY].holds is True and status.first_ready is None:
         status.first_ready = view.now
     if outcome is not None:
-        _put(status, view, {type_: said for type_, said in outcome.of_node.items() if said})
-        status.drop_conditions([type_ for type_, said in outcome.of_node.items() if not said])
+        _optional(status, view, outcome.of_node)
     _software(status, view)
     status.phase = phase(status, view, found)
 
@@ -48,6 +49,14 @@ def report_removal(status: MachineStatus, view: MachineView, told: str | None) -
 def _put(status: MachineStatus, view: MachineView, found: Mapping[str, Verdict]) -> None:
     generation = view.machine.metadata.generation
     conditions.put(status, found, now=view.now, generation=generation)
+
+
+def _optional(
+    status: MachineStatus, view: MachineView, found: Mapping[str, Verdict | None]
+) -> None:
+    """Conditions of which there need not be any."""
+    _put(status, view, {type_: said for type_, said in found.items() if said})
+    status.drop_conditions([type_ for type_, said in found.items() if not said])
 
 
 def _software(status: MachineStatus, view: MachineView) -> None:

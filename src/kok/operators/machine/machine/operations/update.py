@@ -23,6 +23,7 @@ from kok.api.machine.machine import MachineStatus
 from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine.machine.operations import reboot
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -73,7 +74,7 @@ def crossing(view: MachineView) -> tuple[str, str] | None:
 
 def may_begin(view: MachineView) -> bool:
     """Whether it may come to an operation, so that it matters whose turn it is."""
-    return recorded(view.status) is None and crossing(view) is not None
+    return recorded(view.status) is None and _asked(view)
 
 
 def unbegun(view: MachineView, operation: Operation | None, *, seen: bool) -> bool:
@@ -111,7 +112,7 @@ def gate(view: MachineView) -> UpdateAction | Verdict | None:
     why = cluster_version.held(view.objects.cluster)
     if why and _change(view) is not None and not _begun(view):
         return Verdict(False, reasons.CLUSTER_UPGRADING, why)
-    if crossing(view) is None:
+    if not _asked(view):
         return None
     node = view.objects.node
     if node is None:
@@ -192,7 +193,12 @@ def drain_of(operation: Operation, node: NodeView) -> str:
 
 def _needed(view: MachineView) -> bool:
     held = cluster_version.held(view.objects.cluster) and not _begun(view)
-    return crossing(view) is not None and not held
+    return (crossing(view) is not None and not held) or reboot.disturbs(view.status) is not None
+
+
+def _asked(view: MachineView) -> bool:
+    """Whether there is anything for which a node that serves has to be drained."""
+    return crossing(view) is not None or reboot.disturbs(view.status) is not None
 
 
 def _proven(view: MachineView, operation: Operation, node: NodeView) -> bool:
@@ -244,6 +250,9 @@ def _operation(view: MachineView, step: str) -> Operation:
 
 def _why(view: MachineView) -> str:
     found, node = crossing(view), view.machine.spec.node
+    boot = reboot.disturbs(view.status)
+    if found is None and boot is not None:
+        return f"the host of node {node} boots for {boot.component}: {boot.reason}"
     if found is None:
         return f"node {node} was drained for a change"
     return f"the kubelet of node {node} goes from {found[0]} to {found[1]}"
@@ -252,7 +261,7 @@ def _why(view: MachineView) -> str:
 def _action(
     view: MachineView, operation: Operation, step: str, call: Call[StepContext] | None = None
 ) -> UpdateAction:
-    why = _why(view) if crossing(view) is not None else operation.reason
+    why = _why(view) if _asked(view) else operation.reason
     now = operation.model_copy(update={"step": step, "reason": why})
     said = told(view, now)
     return Action(said.reason, said.message, now, call)

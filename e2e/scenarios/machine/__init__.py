@@ -1,0 +1,1 @@
+"""Scenarios about hosts and what is on them."""
