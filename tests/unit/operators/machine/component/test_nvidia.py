@@ -17,7 +17,7 @@ from kok.operators.machine.component.render import Rendered, rendered
 KERNEL = "6.1.0-kok"
 DRIVER, TOOLKIT = builders.GPU["nvidia-driver"], builders.GPU["nvidia-toolkit"]
 _PROGRAMS = (
-    *("sh", "cat", "chmod", "cp", "find", "grep", "head", "ln", "mkdir", "mv", "rm", "rmdir"),
+    *("sh", "cat", "chmod", "cp", "cut", "find", "grep", "head", "ln", "mkdir", "mv", "rm", "rmdir"),
     *("sed", "sha256sum", "tail", "tar", "tr", "gzip", "dpkg-deb"),
 )
 _INSTALLER = """\

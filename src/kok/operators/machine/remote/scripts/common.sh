@@ -13,7 +13,7 @@ owner_of_host() { sed -n 's/^uid=//p' "$KOK/owner" 2>/dev/null; }
 # this_boot: what tells the boot in which the host is from all others, once somebody wanted to know.
 # The kernel's own word for it is that of the whole machine where hosts are containers.
 this_boot() {
-    read -r kernel id 2>/dev/null <"$BOOT/id" || return 1
+    { read -r kernel id <"$BOOT/id"; } 2>/dev/null || return 1
     [ "$kernel" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ -n "$id" ] && echo "$id"
 }
 

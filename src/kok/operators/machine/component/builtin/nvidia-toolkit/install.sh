@@ -57,7 +57,7 @@ mkdir -p /etc/nvidia-container-runtime
     --set accept-nvidia-visible-devices-envvar-when-unprivileged=false \
     --set accept-nvidia-visible-devices-as-volume-mounts=true
 
-sum() { sha256sum <"$1" 2>/dev/null || true; }
+sum() { { sha256sum <"$1"; } 2>/dev/null || true; }
 {% set default = " --set-as-default" if params.defaultRuntime else "" %}
 {% if params.runtime == "docker" %}
 config=/etc/docker/daemon.json

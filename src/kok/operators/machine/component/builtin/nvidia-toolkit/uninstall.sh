@@ -5,7 +5,7 @@ if [ -e /etc/containerd/conf.d/99-nvidia.toml ]; then
 fi
 config=/etc/docker/daemon.json
 if [ -e "$config.kok-before-nvidia" ]; then
-    if [ "$(sha256sum <"$config")" = "$(cat "$config.kok-with-nvidia")" ]; then
+    if [ "$(sha256sum "$config" 2>/dev/null | cut -d " " -f 1)" = "$(cut -d " " -f 1 "$config.kok-with-nvidia" 2>/dev/null)" ]; then
         mv -f "$config.kok-before-nvidia" "$config"
         ! systemctl is-active --quiet docker || systemctl restart docker
     elif [ -e "$config" ]; then
