@@ -17,7 +17,21 @@ from kok.operators.machine.component.render import Rendered, rendered
 KERNEL = "6.1.0-kok"
 DRIVER, TOOLKIT = builders.GPU["nvidia-driver"], builders.GPU["nvidia-toolkit"]
 _PROGRAMS = (
-    *("sh", "cat", "chmod", "cp", "cut", "find", "grep", "head", "ln", "mkdir", "mv", "rm", "rmdir"),
+    *(
+        "sh",
+        "cat",
+        "chmod",
+        "cp",
+        "cut",
+        "find",
+        "grep",
+        "head",
+        "ln",
+        "mkdir",
+        "mv",
+        "rm",
+        "rmdir",
+    ),
     *("sed", "sha256sum", "tail", "tar", "tr", "gzip", "dpkg-deb"),
 )
 _INSTALLER = """\
@@ -64,7 +78,11 @@ class GpuHost:
         # Nothing outside of the directory can be meant, nor any program but those given.
         places = "etc|lib|opt|proc|run|sys|usr|var"
         confined = re.sub(rf"(?<![\w./~}}*-])/(?=(?:{places})/)", f"{self.root}/", script)
-        given = {"PATH": str(self.root / "programs"), "KOK_REBOOT": str(self.root / "reboot"), **env}
+        given = {
+            "PATH": str(self.root / "programs"),
+            "KOK_REBOOT": str(self.root / "reboot"),
+            **env,
+        }
         return subprocess.run(
             ["sh", "-eu"], input=confined, env=given, text=True, capture_output=True, check=False
         )
@@ -393,7 +411,9 @@ def test_a_containerd_of_an_earlier_release_is_told_what_it_lacks(containerd: Gp
     containerd.file("etc/containerd/config.toml", "version = 3\n")
     done = install_toolkit(containerd, packages(containerd))
     assert done.returncode == 1
-    assert "does not read conf.d/*.toml beside it; delete the Component of containerd" in done.stdout
+    assert (
+        "does not read conf.d/*.toml beside it; delete the Component of containerd" in done.stdout
+    )
 
 
 def test_docker_gets_it_in_its_own_file_and_back(host: GpuHost) -> None:

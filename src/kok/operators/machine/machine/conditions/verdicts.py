@@ -152,9 +152,9 @@ def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> 
         if isinstance(error, ScriptFailed | RemovalFailed):
             return Verdict(False, error.reason, f"{text}: {error.message}; it is tried again")
         return Verdict(False, reasons.INSTALLING, text)
-    if (boots := reboot.told(status)) is not None:
-        return boots
-    return Verdict(True, reasons.COMPONENTS_READY, "all software is as wanted")
+    return reboot.told(status) or Verdict(
+        True, reasons.COMPONENTS_READY, "all software is as wanted"
+    )
 
 
 def _of_another(view: MachineView, decision: Decision) -> Verdict | None:

@@ -33,18 +33,21 @@ def noted(
             known[name] = one.model_copy(update={"done": one.done or now, "in_vain": False})
     for name, why in survey.reboots.items():
         if name in wanted:
-            known[name] = _asked(known.get(name), name, wanted[name].config, why, survey.boot, now)
+            new = HostReboot(
+                component=name, config=wanted[name].config, boot=survey.boot, reason=why, since=now
+            )
+            known[name] = _asked(known.get(name), new)
     return [known[name] for name in sorted(known)]
 
 
-def _asked(
-    old: HostReboot | None, name: str, config: str, why: str, boot: str, now: datetime
-) -> HostReboot:
-    if old is None or old.config != config:
-        return HostReboot(component=name, config=config, boot=boot, reason=why, since=now)
-    if old.boot == boot:
+def _asked(old: HostReboot | None, new: HostReboot) -> HostReboot:
+    """What is recorded of a request that may have been recorded before."""
+    if old is None or old.config != new.config:
+        return new
+    if old.boot == new.boot:
         return old
-    return old.model_copy(update={"reason": why, "done": old.done or now, "in_vain": True})
+    change = {"reason": new.reason, "done": old.done or new.since, "in_vain": True}
+    return old.model_copy(update=change)
 
 
 def pending(status: MachineStatus) -> HostReboot | None:

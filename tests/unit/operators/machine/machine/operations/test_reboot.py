@@ -43,9 +43,7 @@ def view(
     """A host with all its software, which may ask for a boot in the boot `boot`."""
     made = machine()
     asked = {"nvidia-driver": WHY} if asks else {}
-    memory = seen(
-        made, complete=complete, boot=boot, reboots=asked, gpus=Gpus(1), identity=MEMBER
-    )
+    memory = seen(made, complete=complete, boot=boot, reboots=asked, gpus=Gpus(1), identity=MEMBER)
     emptied = status.pop("emptied", None)
     if emptied:
         memory.emptied = emptied
@@ -143,7 +141,12 @@ def test_software_that_is_gone_asks_for_nothing() -> None:
     ("node", "operation", "emptied", "call"),
     [
         (NODE, None, None, CordonNode),
-        (replace(NODE, unschedulable=True, closed="8", cordoned_by=OURS), "Draining", None, EmptyNode),
+        (
+            replace(NODE, unschedulable=True, closed="8", cordoned_by=OURS),
+            "Draining",
+            None,
+            EmptyNode,
+        ),
     ],
 )
 def test_a_node_that_serves_is_drained_first(
@@ -161,9 +164,7 @@ def test_once_it_is_empty_its_host_is_booted() -> None:
     node = replace(NODE, unschedulable=True, closed="8", cordoned_by=OURS)
     recorded = {"type": "Update", "step": "Draining", "since": NOW, "reason": "why"}
     emptied = (f"{NOW.isoformat()} {node.uid} 8", EMPTY)
-    seen_now = view(
-        node=node, reboots=[known()], operation=recorded, emptied=emptied, **SERVED
-    )
+    seen_now = view(node=node, reboots=[known()], operation=recorded, emptied=emptied, **SERVED)
     decided = decide.decide(seen_now)
     assert decided.step.call == RebootHost("one")
     assert decided.operation is not None
