@@ -15,10 +15,12 @@ from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan, joining
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import prefetch, update
+from kok.operators.machine.machine.operations import prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
     AwaitJobs,
     Install,
+    NoteReboots,
+    RebootHost,
     Reclaim,
     RecordHostKey,
     ScanHostKey,
@@ -137,7 +139,7 @@ def _compared(
         step = _use(view, survey, findings)
         if step is None and off:
             step = Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off)))
-        step = step or _software(view, wanted, survey, lacking)
+        step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
             joins = joining.step(view, survey)
@@ -354,6 +356,22 @@ def _software(
     if gate is not None and gate.call is not None:
         return Step(action=gate, after=gate.after)
     return Step(Install(found.plans, wanted), started=found.started, action=gate)
+
+
+def _boot(view: MachineView, wanted: Mapping[str, Rendered], survey: Survey) -> Step | None:
+    """The boot of the host for which software asks, once all of it is there."""
+    known = reboot.noted(view.status.reboots, wanted, survey, view.now)
+    if known != view.status.reboots:
+        return Step(NoteReboots(tuple(known)), 0.0)
+    asked, problem = reboot.pending(view.status), reboot.told(view.status)
+    if asked is None:
+        return refused(problem, view.recheck) if problem is not None else None
+    gate = update.gate(view)
+    if isinstance(gate, Verdict):
+        return refused(gate, view.recheck)
+    if gate is not None and gate.call is not None:
+        return Step(action=gate, after=gate.after)
+    return Step(RebootHost(asked.boot), action=gate)
 
 
 def _other_kubelet(

@@ -168,6 +168,7 @@ def test_right_means_version_files_and_a_finished_configuration() -> None:
 
 
 def test_all_that_comes_along_is_valid() -> None:
+    assert catalog.builtin() == set(builders.EVERYTHING)
     for name in sorted(catalog.builtin()):
         validate(builders.builtin(name))
 
@@ -253,6 +254,8 @@ def test_artifacts_lie_where_their_publishers_put_them() -> None:
         "cni-plugins/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
         "docker/linux/static/stable/x86_64/docker-20.10.24.tgz",
         "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz",
+        "nvidia-driver/595.91.07/NVIDIA-Linux-x86_64-595.91.07.run",
+        "nvidia-container-toolkit/v1.20.2/nvidia-container-toolkit_1.20.2_deb_amd64.tar.gz",
     }
 
 
