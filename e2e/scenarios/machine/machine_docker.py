@@ -166,7 +166,10 @@ async def _executes(w: Environment) -> bool:
 
 async def _container(inside: Kube) -> tuple[str, int]:
     pod = await inside.get(kinds.POD, "hello", "default")
-    (status,) = ((pod or {}).get("status") or {}).get("containerStatuses") or ({},)
+    listed: list[dict[str, Any]] = ((pod or {}).get("status") or {}).get("containerStatuses") or [
+        {}
+    ]
+    status = listed[0]
     return str(status.get("containerID")), int(status.get("restartCount") or 0)
 
 

@@ -184,7 +184,7 @@ async def facts_and_labels(w: Environment) -> None:
 
 def _labelled(node: Manifest) -> bool:
     labels = node["metadata"]["labels"]
-    return labels.get(PRESENT) == "true" and labels.get("nvidia.com/gpu.count") == "1"
+    return bool(labels.get(PRESENT) == "true") and labels.get("nvidia.com/gpu.count") == "1"
 
 
 async def runtimes(w: Environment) -> None:

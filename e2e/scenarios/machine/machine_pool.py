@@ -120,7 +120,7 @@ async def up_by_an_autoscaler(w: Environment) -> None:
 async def down_leaves_the_emptiest(w: Environment) -> str:
     """All nodes but one are filled, not the youngest; that one leaves. Its name."""
     claimed = (await w.kube.get(host_pool.KUBENODE, WORKERS, NAMESPACE) or {})["status"]["claims"]
-    empty = claimed[0]
+    empty: str = claimed[0]
     async with await w.business(NAMESPACE, SHOP) as kube:
         await asyncio.gather(*(_fill(kube, name) for name in SYSTEMS if name != empty))
         counted = await _pods(kube)

@@ -12,7 +12,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.rollout import RolloutNode, RolloutStatus
 from kok.api.meta import Manifest
 from kok.api.printable import plain
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected
 from kok.cli.table import age, cell
 from kok.kube.client import Kube

@@ -9,7 +9,7 @@ from rich.table import Table
 from kok.api.machine.kubenode import KubeNode, PlannedChange
 from kok.api.machine.machine import Machine, PlannedStep
 from kok.api.names import LABEL_KUBENODE
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import connected
 from kok.cli.table import cell
 from kok.kube.errors import NotFound
@@ -62,8 +62,9 @@ def tables(found: Plan) -> list[Table]:
     if found.steps:
         steps = _table("MACHINE", "SOFTWARE", "ACTION", "FROM", "TO", "NEEDS")
         for name, step in found.steps:
-            row = (name, step.component, step.action, step.before or "-")
-            steps.add_row(*map(cell, (*row, _after(step.before, step.after), step.needs)))
+            before, after = step.before or "-", _after(step.before, step.after)
+            what = (name, step.component, step.action, before, after, step.needs)
+            steps.add_row(*map(cell, what))
         out.append(steps)
     return out
 

@@ -132,7 +132,8 @@ def rendered(
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
-    known, (change, change_version) = catalog.definition(spec.name), changes(component)
+    ours = catalog.definition(spec.name)
+    change, change_version = changes(component)
     return Rendered(
         name=spec.name,
         version=spec.version,
@@ -140,7 +141,7 @@ def rendered(
         scripts=scripts,
         files=files,
         artifacts=tuple(a for a in spec.artifacts if a.arch in (None, survey.arch)),
-        depends_on=tuple(dict.fromkeys([*spec.depends_on, *known.get("dependsOn", ())])),
+        depends_on=tuple(dict.fromkeys([*spec.depends_on, *ours.get("dependsOn", ())])),
         timeout=seconds(spec.timeout),
         services=_services(component),
         remains=tuple(" ".join([one.path, *one.names]) for one in spec.remains),

@@ -38,7 +38,7 @@ def give_back(p: Pass[KubeNode], view: KubeNodeView) -> bool:
     """Claims of hosts without a Machine end while others still leave theirs; whether any did."""
     used = {m.spec.node for m in view.mine}
     kept = [name for name in p.status.claims if name in used or view.odd_mine]
-    ended = kept != p.status.claims
+    ended: bool = kept != p.status.claims
     p.status.claims = kept
     return ended
 

@@ -131,6 +131,7 @@ def _compared(
     lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
+    step: Step | None
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
@@ -347,7 +348,7 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    found = install_plan.due(view.machine, view.status, wanted, survey, view.now, lacking)
+    found = install_plan.due(view.machine, view.status, wanted, survey, now=view.now, among=lacking)
     if not found.plans:
         return Step(after=found.after)
     gate = update.gate(view, lacking)

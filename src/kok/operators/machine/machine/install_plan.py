@@ -197,6 +197,7 @@ def due(
     status: MachineStatus,
     wanted: Mapping[str, Rendered],
     survey: Survey,
+    *,
     now: datetime,
     among: Collection[str],
 ) -> Due:

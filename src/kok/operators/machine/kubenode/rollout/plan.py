@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kok.api.fields import span
 from kok.api.machine.rollout import RolloutNode, RolloutStatus, resolved
@@ -298,7 +299,11 @@ def _ended(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> Roll
         phase = "Done"
     if phase not in ("RolledBack", "Aborted", "Done"):
         return record
-    end = {"phase": phase, "ended_at": scene.view.now.replace(microsecond=0), "next": []}
+    end: dict[str, Any] = {
+        "phase": phase,
+        "ended_at": scene.view.now.replace(microsecond=0),
+        "next": [],
+    }
     return record.model_copy(update=end)
 
 

@@ -271,7 +271,9 @@ class Connection:
             loose.remove(far)  # It is the transport's by now.
             async with asyncio.timeout(self._timeouts.connect):
                 await self._connection.create_connection(
-                    lambda: asyncssh.SSHForwarder(inner), address, port
+                    lambda: asyncssh.SSHForwarder(inner),  # type: ignore[arg-type, return-value]
+                    address,
+                    port,
                 )
         except BaseException as error:
             for end in loose:
