@@ -348,7 +348,7 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    found = install_plan.due(view.machine, view.status, wanted, survey, now=view.now, among=lacking)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now, among=lacking)
     if not found.plans:
         return Step(after=found.after)
     gate = update.gate(view, lacking)

@@ -286,9 +286,9 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
     if given.begun or not given.node or not given.survey.addresses:
         return
     disabled = given.survey.facts.get("ipv6Disabled") == "1"
-    own = {_family(address) for address in given.survey.addresses}
+    own = {_ip_family(address) for address in given.survey.addresses}
     for network in given.networks:
-        family = _family(network)
+        family = _ip_family(network)
         if family is None or (family in own and not (family == 6 and disabled)):
             continue
         why = (
@@ -304,7 +304,7 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
         return
 
 
-def _family(text: str) -> int | None:
+def _ip_family(text: str) -> int | None:
     try:
         return ipaddress.ip_network(text, strict=False).version
     except ValueError:
