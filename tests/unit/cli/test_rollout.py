@@ -61,7 +61,10 @@ async def test_of_one_each_node_under_way_is_shown_and_who_is_next(api: FakeApi,
         "ns/workers: RollingOut, 1/4 nodes updated; RollingOut: 1 of 4 nodes are through"
     )
     assert heading.split() == ["MACHINE", "STATE", "SINCE", "WHY"]
-    assert [line.split()[:2] for line in lines] == [["workers-b", "Draining"], ["workers-c", "Next"]]
+    assert [line.split()[:2] for line in lines] == [
+        ["workers-b", "Draining"],
+        ["workers-c", "Next"],
+    ]
     assert "1 pod is left" in lines[0]
 
 

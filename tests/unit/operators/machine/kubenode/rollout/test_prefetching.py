@@ -24,4 +24,6 @@ def test_nobody_fetches_what_was_called_off() -> None:
     fleet.after(30)
     fleet.passes()
     assert fleet.found
-    assert all(NOTE not in m["metadata"].get("annotations", {}) for m in fleet.found.machines.values())
+    assert all(
+        NOTE not in m["metadata"].get("annotations", {}) for m in fleet.found.machines.values()
+    )
