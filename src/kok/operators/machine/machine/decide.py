@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding
+from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component import catalog
@@ -137,9 +137,7 @@ def _compared(
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings)
-        if step is None and off:
-            step = Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off)))
+        step = _use(view, survey, findings) or _called_off(view, wanted, off)
         step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
@@ -337,6 +335,13 @@ def _another(view: MachineView) -> Verdict | None:
         f"{host_identity.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
         "or delete the Machine and create another for the other host",
     )
+
+
+def _called_off(
+    view: MachineView, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> Step | None:
+    """The ends of jobs that do what is not wanted any more are waited for."""
+    return Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off))) if off else None
 
 
 def _software(

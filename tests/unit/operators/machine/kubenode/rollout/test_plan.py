@@ -62,8 +62,9 @@ def test_nothing_is_recorded_of_what_changes_nothing() -> None:
 
 def test_nodes_that_are_out_of_service_use_up_the_budget() -> None:
     rolled = fleet(canary=0, maxUnavailable=2)
-    rolled.places["w6"].ready = "False"
     rolled.places["w6"].version = NEW
+    rolled.places["w6"].proves(rolled.now)
+    rolled.places["w6"].ready = "False"
     assert rolled.passes() == ["w1"]
     # Unknown readiness is no readiness.
     rolled = fleet(canary=0, maxUnavailable=2)
