@@ -121,9 +121,9 @@ def _at_host(view: MachineView) -> Decision:
     )
     if problem is not None:
         return Decision(refused(problem))
-    lacking = install_plan.lacking(wanted, survey)
     drifted = drift.drifted(wanted, survey) if view.mine else {}
-    lacking = drift.left(lacking, drifted, view.machine.spec.remediation)
+    every, policy = install_plan.lacking(wanted, survey), view.machine.spec.remediation
+    lacking = drift.left(every, drifted, policy)
     findings = tuple(_findings(view, survey, fetches=bool(lacking)))
     if view.doing:
         step = Step()
