@@ -170,7 +170,7 @@ async def _pieces() -> AsyncIterator[bytes]:
 async def _server() -> AsyncIterator[tuple[spec.S3Store, Path]]:
     """versitygw over TLS under a CA of its own, which lies in the directory."""
     # Here as elsewhere in this module: a process that is measured imports what it needs alone.
-    from e2e.bench.bare_control_plane import free_port  # noqa: PLC0415
+    from e2e.bench.bare.control_plane import free_port  # noqa: PLC0415
     from e2e.lab.machine.commands import run  # noqa: PLC0415
 
     found = await run(sys.executable, "-m", "e2e.lab", "binary", "versitygw")

@@ -11,7 +11,8 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 
-from e2e.bench import bare_control_plane, clusters
+from e2e.bench import clusters
+from e2e.bench.bare import control_plane
 from e2e.bench.figure import Figure, figure
 from e2e.fixtures import clusters as fixture
 from e2e.framework.environment import Environment
@@ -27,7 +28,7 @@ async def one(w: Environment) -> AsyncIterator[Figure]:
     for version in (BEFORE, OLD):
         await w.lab.want(kubernetes=f"v{version}")
     programs = w.lab.program("etcd"), w.lab.program("kube-apiserver")
-    floors = [await bare_control_plane.measure(*programs) for _ in range(ROUNDS)]
+    floors = [await control_plane.measure(*programs) for _ in range(ROUNDS)]
     base = statistics.median(floors)
     yield figure("upgrade-floor", floors, "s", note="bare etcd and kube-apiserver until /readyz")
     for name, spec, target in (("2", clusters.STANDARD, 25.0), ("1", clusters.EDGE, 20.0)):

@@ -14,7 +14,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e.lab.errors import LabError
@@ -22,7 +22,7 @@ from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.commands import run
 from e2e.lab.programs import clock_skew, gomod, wheels
 from e2e.lab.programs.releases import RELEASES, Download, NotAvailable, Releases
-from e2e.lab.programs.sources import BY_PROGRAM, SUBSTITUTES, Source
+from e2e.lab.programs.sources import BY_NAME, BY_PROGRAM, SUBSTITUTES, Source
 from e2e.lab.steps.durations import Durations
 from e2e.lab.steps.forecast import Pending
 
@@ -228,25 +228,35 @@ class Builder:
 
     async def _write_module(self, work: Path, items: Sequence[Program]) -> None:
         source, version = items[0].source, items[0].version
+        upstream, overrides = await self._upstream(work, source, version), source.replaces
+        if source.libraries:
+            shared = BY_NAME[source.libraries]
+            others = await self._upstream(work, shared, shared.version)
+            overrides = {**gomod.libraries(others, shared.version), **overrides}
+            upstream = replace(upstream, go=gomod.later(upstream.go, others.go))
+        modules = source.modules(item.name for item in items)
+        text = gomod.render(upstream, modules, version, overrides)
+        (work / "go.mod").write_text(text)
+        for name, content in source.files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(content)
+
+    async def _upstream(self, work: Path, source: Source, version: str) -> gomod.Upstream:
+        """What the go.mod of a source says."""
         found = await run(
             *(self.go, "mod", "download", "-json", f"{source.module}@{version}"),
             env=self._environment(source),
             cwd=work,
         )
         edited = await run(self.go, "mod", "edit", "-json", json.loads(found)["GoMod"])
-        modules = source.modules(item.name for item in items)
-        text = gomod.render(gomod.parse(edited), modules, version, source.replaces)
-        (work / "go.mod").write_text(text)
-        for name, content in source.files.items():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_text(content)
+        return gomod.parse(edited)
 
     async def _compile(self, work: Path, log: Path, items: Sequence[Program]) -> dict[str, Path]:
         """Builds programs of one module; where they lie, by name."""
         source, version = items[0].source, items[0].version
         flags = f"-s -w {source.at(version)}"
         if source.static_cgo:
-            flags += " -linkmode external -extldflags -static"
+            flags += f" -linkmode external -extldflags '{source.extldflags}'"
         # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         if items[0].clock:

@@ -67,6 +67,19 @@ def render(
     return "\n".join(lines) + "\n"
 
 
+def libraries(upstream: Upstream, version: str) -> dict[str, str]:
+    """Replacements by which another module is built with the libraries of this one."""
+    return {
+        path: f"{path} {staging_version(version) if wanted == _UNSET else wanted}"
+        for path, wanted in upstream.requires
+    }
+
+
+def later(one: str, other: str) -> str:
+    """The later of two versions of the language: libraries may need it."""
+    return max(one, other, key=lambda text: [int(part) for part in text.split(".")])
+
+
 def staging_version(version: str) -> str:
     """The version of the staging modules of a Kubernetes release."""
     _, rest = version.removeprefix("v").split(".", 1)

@@ -27,6 +27,7 @@ import aiohttp
 from yarl import URL
 
 from e2e.lab.errors import LabError
+from e2e.lab.programs.sources import BY_NAME
 
 T = TypeVar("T")
 
@@ -186,7 +187,8 @@ class Releases:
             release = RELEASES.get(source)
             if release and release.site not in self._answer and release.site not in asked:
                 if base := self._base(release):
-                    asked[release.site] = f"{base}/{self._paths(source, version)[1]}"
+                    sums = self._paths(source, version, _first_program(source))[1]
+                    asked[release.site] = f"{base}/{sums}"
                 else:
                     self._answer[release.site] = False
         if not asked:
@@ -280,6 +282,12 @@ class Releases:
         return template.format(
             version=version, bare=bare, arch=self.arch, program=program, file=file
         )
+
+
+def _first_program(source: str) -> str:
+    """One that the site must have, where each program has a checksum of its own."""
+    known = BY_NAME.get(source)
+    return next(iter(known.programs)) if known else source
 
 
 def checksum(text: str, name: str) -> str | None:

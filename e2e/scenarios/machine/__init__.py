@@ -1,1 +1,1 @@
-"""Scenarios about hosts that are nodes, and about what befalls them."""
+"""Scenarios about hosts: pools, and all that becomes of hosts as nodes."""

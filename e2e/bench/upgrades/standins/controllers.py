@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from e2e.bench.bare_control_plane import free_port
+from e2e.bench.bare.control_plane import free_port
 from e2e.bench.upgrades.standins.business import BusinessAPI
 from kok.api import names
 from kok.api.etcd.etcdcluster import EtcdCluster

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.bench.bare_control_plane import end, start
+from e2e.bench.bare.control_plane import end, start
 from e2e.bench.figure import Figure, figure
 from e2e.bench.upgrades.many import Place, each, only_by_spec, raise_all
 from e2e.bench.upgrades.standins.meta import client, furnish, meta

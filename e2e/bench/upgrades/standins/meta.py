@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from e2e.bench.bare_control_plane import end, etcd_flags, free_port, ready, start
+from e2e.bench.bare.control_plane import end, etcd_flags, free_port, ready, start
 from e2e.framework.install import CHECKOUT
 from e2e.lab.machine.commands import run
 from e2e.polling import eventually

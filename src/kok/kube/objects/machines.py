@@ -16,7 +16,7 @@ from kok.kube.decoding.truncation import MARK
 
 _META: Final = ("namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
 _SPEC: Final = ("cluster", "node", "address", "addresses", "port", "ssh")
-_STATUS: Final = ("tokenId", "sshSecret")
+_STATUS: Final = ("tokenId", "sshSecret", "jumpSecret")
 _FACTS: Final = ("hostname", "machineID")
 _FAULT: Final = ("fault", "since", "well")
 _SOFTWARE: Final = ("name", "version")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter as Counted
+from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -22,6 +24,25 @@ JOIN_SECONDS = Histogram(
 ABANDONED = Gauge(
     "kok_machine_abandoned_hosts",
     "Hosts that were left with software and keys of a node on them: see kok doctor.",
+)
+ROLLOUT_STATES = (
+    "Waiting",
+    "Draining",
+    "Changing",
+    "Soaking",
+    "Failed",
+    "Skipped",
+    "RollingBack",
+    "RolledBack",
+    "Updated",
+)
+ROLLOUT = Gauge(
+    "kok_kubenode_rollout_nodes",
+    "Nodes of a KubeNode by what its newest rollout of software has come to with them.",
+    ["namespace", "name", "state"],
+)
+ROLLOUTS_ENDED = Counter(
+    "kok_kubenode_rollouts_ended", "Rollouts of software that came to an end.", ["phase"]
 )
 MACHINES = Gauge("kok_machines", "Machines by phase.", ["phase"])
 DRAIN_BLOCKED = Gauge(
@@ -68,6 +89,16 @@ def show_held(namespace: str, name: str, *, held: bool) -> None:
 def show_drain(namespace: str, name: str, *, blocked: bool) -> None:
     """Sets, or removes, what is shown of a drain."""
     _show(DRAIN_BLOCKED, namespace, name, shown=blocked)
+
+
+def show_rollout(namespace: str, name: str, nodes: Mapping[str, int]) -> None:
+    """Sets what is shown of a KubeNode's newest rollout: how many nodes are in which state."""
+    for state in ROLLOUT_STATES:
+        if state in nodes:
+            ROLLOUT.labels(namespace, name, state).set(nodes[state])
+        else:
+            with contextlib.suppress(KeyError):
+                ROLLOUT.remove(namespace, name, state)
 
 
 class Phases:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kok.api import names
 from kok.api.fields import seconds
-from kok.api.machine.component import Artifact, Component
+from kok.api.machine.component import Artifact, Change, Component
 from kok.api.machine.machine import Machine
 from kok.operators.machine.component import catalog
 from kok.operators.machine.component import params as params_
@@ -55,6 +55,12 @@ class Rendered:
     """Seconds for one job."""
     services: tuple[str, ...] = ()
     """systemd services of it."""
+    remains: tuple[str, ...] = ()
+    """A place in each, and the names of what it makes there, with blanks between them."""
+    change: Change = "restart"
+    """What a node goes through when its parameters or files change."""
+    change_version: Change = "restart"
+    """The same of its version."""
 
     @property
     def config(self) -> str:
@@ -62,6 +68,10 @@ class Rendered:
         made_of = [self.version, self.scripts["install"], self.scripts["uninstall"]]
         made_of += [f"{f.path}\0{f.mode}\0{f.digest}" for f in self.files]
         return hashlib.sha256("\0\0".join(made_of).encode()).hexdigest()[:16]
+
+    def needs(self, found: Found) -> Change:
+        """What a node that serves goes through when the host gets this in place of what was found."""
+        return _needed(found, self.version, self.change, self.change_version)
 
     def right(self, found: Found) -> bool:
         """Whether the host has it exactly so."""
@@ -122,6 +132,8 @@ def rendered(
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
+    ours = catalog.definition(spec.name)
+    change, change_version = changes(component)
     return Rendered(
         name=spec.name,
         version=spec.version,
@@ -129,10 +141,33 @@ def rendered(
         scripts=scripts,
         files=files,
         artifacts=tuple(a for a in spec.artifacts if a.arch in (None, survey.arch)),
-        depends_on=tuple(spec.depends_on),
+        depends_on=tuple(dict.fromkeys([*spec.depends_on, *ours.get("dependsOn", ())])),
         timeout=seconds(spec.timeout),
         services=_services(component),
+        remains=tuple(" ".join([one.path, *one.names]) for one in spec.remains),
+        change=change,
+        change_version=change_version,
     )
+
+
+def changes(component: Component) -> tuple[Change, Change]:
+    """What a node that serves goes through for other parameters or files, and for another version."""
+    # Objects that an earlier release made say less, and are never changed.
+    spec, known = component.spec, catalog.definition(component.spec.name)
+    change = spec.change or known.get("change", "restart")
+    return change, spec.change_version or known.get("changeVersion", change)
+
+
+def needs(component: Component, found: Found) -> Change:
+    """The same as of what is rendered, which takes the host."""
+    return _needed(found, component.spec.version, *changes(component))
+
+
+def _needed(found: Found, version: str, change: Change, change_version: Change) -> Change:
+    if not found.begun and not found.version:
+        # What is not there yet nothing can depend on.
+        return "nothing"
+    return change if found.version == version else change_version
 
 
 def _services(component: Component) -> tuple[str, ...]:

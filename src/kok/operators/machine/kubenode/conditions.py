@@ -11,8 +11,10 @@ from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
 from kok.operators.machine import metrics, reasons
+from kok.operators.machine.kubenode import plan
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.operators.machine.kubenode.rollout import report as rollout
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.remediation import breaker
 from kok.operators.machine.remote import host_paths
@@ -58,6 +60,7 @@ def report(
     count(p.status, p.obj, machines)
     _report_breaker(p, machines)
     p.status.abandoned = list(left[:ABANDONED_MOST])
+    p.status.plan = plan.planned(decision.software, machines) if decision.software else []
     if decision.version:
         p.status.version = decision.version
         p.set_condition(VERSION_CURRENT, *follows(p.obj, machines, decision))
@@ -66,6 +69,10 @@ def report(
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
         else:
             p.status.drop_conditions([POD_ADDRESSES])
+    if p.status.rollout is not None:
+        said = rollout.verdict(p.status.rollout)
+        p.set_condition(rollout.ROLLED_OUT, said.holds, said.reason, said.message)
+    _measure(p)
     if p.paused:
         _report_paused(p, machines, decision)
     if not outcome.through:
@@ -90,6 +97,16 @@ def _report_breaker(p: Pass[KubeNode], machines: Sequence[Machine]) -> None:
     more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     text = f"{why}: {', '.join(listed[:_SHOWN])}{more}"
     p.set_condition(REMEDIATION_ALLOWED, False, reasons.TOO_MANY_UNHEALTHY, text)
+
+
+def _measure(p: Pass[KubeNode]) -> None:
+    """Shows how far the newest rollout is, and counts it once it has ended."""
+    now, before = p.status.rollout, p.obj.status.rollout
+    metrics.show_rollout(p.obj.namespace, p.obj.name, rollout.numbers(now))
+    ended = now is not None and now.ended_at is not None
+    known = before is not None and now is not None and before.id == now.id
+    if now is not None and ended and not (known and before is not None and before.ended_at):
+        metrics.ROLLOUTS_ENDED.labels(now.phase).inc()
 
 
 def _report_paused(

@@ -11,7 +11,7 @@ from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine import decide, kubelet_change, record
+from kok.operators.machine.machine import decide, joining, kubelet_change, last_good, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
 from kok.operators.machine.machine.conditions.types import (
@@ -33,8 +33,8 @@ from kok.operators.machine.machine.observe import (
 )
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
-from kok.operators.machine.machine.operations.update_calls import EVICT
-from kok.operators.machine.machine.operations.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_calls import EVICT, record_operation
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns, side_by_side
 from kok.operators.machine.machine.remediation import supervision
 from kok.operators.machine.machine.remediation.supervision import Supervision
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
@@ -57,7 +57,6 @@ from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
-from kok.runtime.operations.action import transition
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.workload.availability import AvailabilityTimings
 
@@ -95,7 +94,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         )
         self.supervision = Supervision(lists)
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.update_turns = UpdateTurns(lists)
+        self.update_turns = UpdateTurns(lists, side_by_side)
         self.clusters = ClusterConnections(
             settings.business_timeout,
             AvailabilityTimings(
@@ -143,7 +142,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
                 break
         view = replace(self._view(p, session, objects), templates=templates)
         view = replace(view, held=await self.supervision.held(p, view))
-        if update.may_begin(view) and not p.paused:
+        if not p.paused and (update.may_begin(view) or decide.drains(view)):
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
 
@@ -163,7 +162,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         record.facts(p.status, view, decision)
         if p.paused:
             return False
-        began = _record_operation(p, decision)
+        memory, now = self.hosts.sessions.of(p.obj.metadata.uid).memory, decision.operation
+        drained = now is not None and now.step == update.CHANGING
+        began = record_operation(p, memory, now, drained=drained)
         if decision.step.call is None:
             return began
         if decision.step.turns and view.status.is_true(READY):
@@ -176,7 +177,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         """Looks after Secret and Node, and begins the step at the host."""
         client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
         self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
-        kept = await self.keeper.keep(p, view.objects.secret)
+        kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
@@ -188,7 +189,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         for call in (step.action.call if step.action is not None else None, step.call):
             if call is not None:
                 await call.run(self._context(p, view))
-        waits = (step.after, again, kept, self._until_proof(p, view))
+        soaks = last_good.due(p.status, p.obj, p.now)
+        waits = (step.after, again, kept, soaks, self._until_proof(p, view))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     async def look(
@@ -224,7 +226,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if decision.operation is None:
             self.update_turns.over(uid)
         proven = p.status.kubelet_change is None
-        if not decide.turning(view) and p.status.is_true(READY) and proven:
+        if not joining.turning(view) and p.status.is_true(READY) and proven:
             # It serves, and has proven that: it keeps no other one waiting.
             self.rollout.over((p.obj.namespace, p.obj.spec.cluster), uid)
 
@@ -259,7 +261,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         finally:
             if not p.paused:
                 report_removal(p.status, view, removal.waits_for)
-        await self.keeper.leave(p, objects.secret)
+        await self.keeper.leave(p, objects.secret, objects.jump)
         return DONE
 
     def forget(self, key: Key, uid: str) -> None:
@@ -322,7 +324,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if kubelet_change.turned(view):
             # Before the operator was restarted, it may be.
             self.rollout.keep(cluster, uid)
-        if decide.turning(view) and view.status.is_true(READY):
+        if joining.turning(view) and view.status.is_true(READY):
             return replace(view, turn=self.rollout.free(cluster, uid))
         return view
 
@@ -355,6 +357,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             secret=f"{machine.namespace}/{spec.ssh.secret}",
             credentials=objects.credentials,
             expected=want,
+            jump=objects.bastion,
         )
 
     # --- acting
@@ -418,12 +421,3 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after
-
-
-def _record_operation(p: Pass[Machine], decision: Decision) -> bool:
-    """Puts what is under way into the status; whether that must be written before it is begun."""
-    before, now = p.status.operation, decision.operation
-    for reason, text in transition(before, now):
-        p.event(reason, text)
-    p.status.operation = now
-    return now is not None and now != before

@@ -81,6 +81,9 @@ def test_a_node_that_appeared_is_asked_for_its_certificate() -> None:
     memory = seen()
     memory.joined = 999.0
     assert step(memory=memory, objects=observed(node=NODE)) == Step(TakeTokenBack())
+    # One that was made for a kubelet that has yet to come up says nothing of its certificate.
+    early = replace(NODE, kubelet="", ready=None, machine_id="")
+    assert step(memory=memory, objects=observed(node=early)) == Step(after=decide.FINISH_EVERY)
 
 
 def test_a_name_that_another_host_has_in_the_cluster_is_not_taken_over() -> None:

@@ -275,3 +275,13 @@ def test_what_is_wrong_is_told_of_what_is_installed_and_no_more_of_it_than_is_re
     assert parse("\n".join(lines), datetime.now(UTC)).found.get("tool") is None
     lines.append("record tool 1.0 abc")
     assert len(parse("\n".join(lines), datetime.now(UTC)).found["tool"].wrong) == 8
+
+
+def test_a_service_that_a_component_named_is_known_as_well(tmp_path: Path) -> None:
+    path = services(tmp_path / "bin", {"docker": AGAIN, "kubelet": AGAIN}, KLOG)
+    for name, listed in {"docker": "docker\ndocker-containerd\n", "kubelet": "kubelet\n"}.items():
+        noted = tmp_path / "components" / name / "services"
+        noted.parent.mkdir(parents=True)
+        noted.write_text(listed)
+    seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.failing == "docker"

@@ -8,13 +8,15 @@ from datetime import timedelta
 from typing import Final
 
 from kok.api.fields import span
+from kok.api.machine.remediation import RemediationStatus
 from kok.operators.machine import reasons
-from kok.operators.machine.component import component_jobs
+from kok.operators.machine.component import catalog, component_jobs
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine.remediation.ladder import Fault
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.ssh import HostSilent, HostUnreachable
+from kok.operators.machine.remote.survey import Found
 from kok.operators.machine.remote.watching import GRACE, Told, Watch, Watched
 
 SKEW_MOST = 60.0
@@ -38,6 +40,10 @@ STARTING = 120.0
 """Seconds in which a service may be starting: a runtime looks at all its containers first."""
 
 
+_DISABLES: Final = frozenset({*SETTLE, reasons.HOST_DEAD})
+"""Faults with which a node does not serve, whatever its cluster takes it for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is wrong, as far as it can be said."""
@@ -49,6 +55,14 @@ class Seen:
     """Whether something could be done at the host."""
     after: float | None = None
     """Seconds until something that was just seen counts as a fault."""
+
+
+def disables(known: RemediationStatus | None) -> bool:
+    """Whether a node does not serve now for a fault, such as a runtime that hangs: its cluster learns of
+    that late, if at all. Software of users tells nothing of their nodes."""
+    if known is None or known.well is not None or known.fault not in _DISABLES:
+        return False
+    return known.component is None or known.component in catalog.builtin()
 
 
 def services(wanted: Mapping[str, Rendered], *, joined: bool) -> list[tuple[str, str]]:
@@ -90,7 +104,7 @@ def find(view: MachineView, wanted: Mapping[str, Rendered]) -> Seen:
         return Seen(reached=error is None)
     if (fault := _surroundings(view, watched)) is not None:
         return Seen(fault)
-    found, after = _service(view, watched, services(wanted, joined=True))
+    found, after = _service(view, watched, services(_there(view, wanted), joined=True))
     if found is not None or after is not None:
         return Seen(found, after=after)
     # While a service is about to be asked nobody knows whether it works.
@@ -99,6 +113,18 @@ def find(view: MachineView, wanted: Mapping[str, Rendered]) -> Seen:
         asked = asked and node is not None and node.ready is True
         return Seen(silent := _silent(view), certain=silent is None and asked)
     return Seen(certain=asked)
+
+
+def _there(view: MachineView, wanted: Mapping[str, Rendered]) -> dict[str, Rendered]:
+    """Without what was never put on the host, as it waits for a drain: that has nothing to run."""
+    survey = view.memory.survey
+    known = survey.found if survey is not None else {}
+    none = Found()
+    return {
+        name: item
+        for name, item in wanted.items()
+        if (found := known.get(name, none)).begun or found.version
+    }
 
 
 def _dead(view: MachineView) -> Fault:

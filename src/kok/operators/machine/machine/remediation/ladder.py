@@ -142,6 +142,11 @@ def active(known: RemediationStatus | None) -> bool:
     return known is not None and known.well is None
 
 
+def given_up(known: RemediationStatus | None) -> bool:
+    """Whether another host is to take the place of this one."""
+    return known is not None and known.well is None and known.rung == "Replace"
+
+
 def spent(known: RemediationStatus | None) -> bool:
     """Whether all was tried that can be at the host, and the fault is still there."""
     return (
@@ -175,7 +180,7 @@ def _seen(known: RemediationStatus | None, fault: Fault, now: datetime) -> Remed
         return known.model_copy(update=told)
     again: dict[str, Any] = {**told, "since": now, "well": None}
     if (known.fault, known.service or "") != fault.identity:
-        again |= {"rung": None, "tries": 0, "rounds": 0, "at": None}
+        again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None}
     return known.model_copy(update=again)
 
 

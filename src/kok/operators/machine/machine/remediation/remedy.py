@@ -12,6 +12,7 @@ from kok.api.operation import Operation
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import Rendered
+from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.operations.host_steps import HostStep, Step, StepContext
 from kok.operators.machine.machine.remediation import faults, ladder, remedy_jobs
 from kok.operators.machine.machine.remediation.ladder import Fault, Remedy, Situation
@@ -59,7 +60,7 @@ def decide(
     changing: Sequence[str] = (),
 ) -> Remedy:
     """What to do about the host. `changing`: which of its software is not as the spec says now."""
-    given, after = situation(view, wanted, busy=_busy(view, operation, changing))
+    given, after = situation(view, wanted, busy=_busy(view, wanted, operation, changing))
     found = ladder.decide(given)
     if after is None or found.rung is not None:
         return found
@@ -160,8 +161,14 @@ def _plan(
         return remedy_jobs.reboot_job(uid, ident, record.boot_id or "")
     listed = faults.services(wanted, joined=True)
     if rung == "Restart":
-        chosen = [name for name, _ in listed if record.service in (None, name)]
         hung = record.fault == reasons.SERVICE_HUNG
+        # That software answers nothing does not tell which of its services it is.
+        all_of = record.component if hung else None
+        chosen = [
+            name
+            for name, component in listed
+            if record.service in (None, name) or component == all_of
+        ]
         return remedy_jobs.restart_job(uid, ident, chosen, hung=hung)
     failed = record.component or (listed[-1][1] if listed else "")
     if failed not in wanted:
@@ -193,21 +200,36 @@ def _with_result(view: MachineView) -> RemediationStatus | None:
 
 def supervised(view: MachineView) -> bool:
     """Whether it is for the remediation to start services of a host that has served."""
+    if view.status.operation is not None or _proves(view):
+        # It does nothing then; whoever changes the node brings it to work again.
+        return False
     watched, mode = view.memory.watched, view.machine.spec.remediation.mode
     watches = watched is not None and watched.rounds > 0
     return view.status.first_ready is not None and (mode != "Repair" or watches)
 
 
-def _busy(view: MachineView, operation: Operation | None, changing: Sequence[str]) -> str:
+def _busy(
+    view: MachineView,
+    wanted: Mapping[str, Rendered],
+    operation: Operation | None,
+    changing: Sequence[str],
+) -> str:
     """Why nothing may be done about the host just now."""
     if operation is not None or view.status.operation is not None:
         return "the node is being changed"
-    jobs = {c.name: c.job for c in view.status.components}
-    failed = any((job := jobs.get(n)) is not None and job.exit not in (None, 0) for n in changing)
+    jobs = {c.name: c.job for c in view.status.components if c.job is not None}
+    ended = {name: job for name, job in jobs.items() if job.exit not in (None, 0)}
+    failed = any(
+        name in ended and install_plan.meant(view.machine, name, ended[name], wanted)
+        for name in changing
+    )
     if changing and not failed:
-        # Where that does not get through, it may be for what fails.
+        # Where that does not get through, it may be for what fails. What failed before the spec went
+        # on, or back, says nothing of that.
         return f"its software is being changed: {', '.join(changing)}"
-    proving = view.monotonic - view.memory.changed < PROVING
-    if view.status.kubelet_change is not None and proving:
-        return "its kubelet was changed, and has yet to prove that it works"
-    return ""
+    return "its kubelet was changed, and has yet to prove that it works" if _proves(view) else ""
+
+
+def _proves(view: MachineView) -> bool:
+    lately = view.monotonic - view.memory.changed < PROVING
+    return view.status.kubelet_change is not None and lately

@@ -36,20 +36,21 @@ step() {
 exec 8>>"$KOK/locks/$KOK_COMPONENT"
 flock 8
 
-# depend JOB NAME: goes on once another job went through. It need not have begun yet, and looking
+# depend JOB NAME [gone]: goes on once another job went through. It need not have begun yet, and looking
 # at its lock must not keep it from beginning.
 depend() {
     other=$KOK/jobs/$1
-    step "waiting for $2"
+    step "waiting for $2${3:+ to be removed}"
+    if [ -n "${3:-}" ]; then how="which has to go before, could not be removed"; else how="which has to be there before, could not be installed"; fi
     tries=0
     while [ ! -e "$other/exit" ]; do
         flock -s "$other/lock" true
         [ -e "$other/exit" ] && break
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || finish 76 DependencyFailed "$2, which has to be there before, did not start"
+        [ "$tries" -lt 200 ] || finish 76 DependencyFailed "$2, which comes before, did not start"
         sleep 0.05
     done
-    [ "$(cat "$other/exit")" = 0 ] || finish 76 DependencyFailed "$2, which has to be there before, could not be installed"
+    [ "$(cat "$other/exit")" = 0 ] || finish 76 DependencyFailed "$2, $how"
 }
 
 download() {

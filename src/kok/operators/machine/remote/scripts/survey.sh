@@ -1,5 +1,6 @@
-# Tells all about a host in one go and changes nothing. Before it come KOK_SELF (where the host
-# is reached), KOK_URLS (what it has to reach); after it the calls of `probe` and `files`.
+# Tells all about a host in one go and changes nothing. Before it come KOK_TOWARDS (an address of
+# the cluster) and what is looked for, as systems.yaml has it; after it the calls of `reach`, `probe`
+# and `files`.
 
 fact() { printf 'fact %s %s\n' "$1" "$2"; }
 
@@ -7,6 +8,7 @@ facts() {
     fact hostname "$(uname -n)"
     fact machineID "$(cat /etc/machine-id 2>/dev/null)"
     fact os "$(. /etc/os-release 2>/dev/null && printf %s "${PRETTY_NAME:-}")"
+    fact osFamily "$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${ID_LIKE:-}")"
     fact kernel "$(uname -r)"
     fact machine "$(uname -m)"
     fact system "$(uname -s)"
@@ -23,16 +25,18 @@ facts() {
     else
         fact ipv6Disabled 1
     fi
-    for tool in curl wget systemctl systemd-run flock sha256sum base64 tar iptables mount setsid; do
+    for tool in $KOK_PROGRAMS; do
         has "$tool" && fact tool "$tool"
     done
     fact disk "$(df -Pk /var/lib | awk 'NR == 2 {print $4}')"
+    # What is built into the kernel is no module of it.
     grep -qw overlay /proc/filesystems && fact module overlay
-    modprobe -n -q overlay 2>/dev/null && fact module overlay
     [ -d /proc/sys/net/bridge ] && fact module br_netfilter
-    modprobe -n -q br_netfilter 2>/dev/null && fact module br_netfilter
-    for unit in kubelet containerd docker crio k3s k3s-agent rke2-agent; do
-        for place in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+    for module in $KOK_MODULES; do
+        modprobe -n -q "$module" 2>/dev/null && fact module "$module"
+    done
+    for unit in $KOK_SERVICES; do
+        for place in $KOK_UNITS; do
             [ -e "$place/$unit.service" ] && fact unit "$unit" && break
         done
     done
@@ -43,8 +47,8 @@ facts() {
 
 # The file by which pods are to resolve names, and the name servers in it.
 resolver() {
-    resolver=${KOK_RESOLV_CONF:-/etc/resolv.conf}
-    upstream=${KOK_UPSTREAM_CONF:-/run/systemd/resolve/resolv.conf}
+    resolver=${KOK_RESOLV_CONF:-$KOK_RESOLVER}
+    upstream=${KOK_UPSTREAM_CONF:-$KOK_UPSTREAM}
     # The stub of systemd-resolved listens where pods cannot reach it.
     if grep -q '^nameserver 127\.0\.0\.5[34]' "$resolver" 2>/dev/null && [ -e "$upstream" ]; then
         resolver=$upstream
@@ -142,8 +146,9 @@ identity() {
     has systemctl || return 0
     say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
     say "identity started $(started kubelet)"
-    # The kubelet goes with the runtime, which therefore tells more.
-    for unit in containerd kubelet; do
+    # The kubelet goes with the runtime, which therefore tells more. What was installed before services
+    # were noted was containerd.
+    for unit in $(cat "$KOK"/components/*/services 2>/dev/null | grep -vx kubelet | head -n 64) containerd kubelet; do
         falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
     done
     return 0

@@ -15,9 +15,10 @@ from tests.unit.operators.machine.views import MEMBER, NODE, machine_view, obser
 from kok.api.machine.machine import Machine
 from kok.api.names import LABEL_HOST
 from kok.operators.machine.machine import decide
-from kok.operators.machine.machine.operations.host_steps import Install
+from kok.operators.machine.machine.operations.host_steps import Install, JoinCluster
 from kok.operators.machine.machine.remediation.remedy import ApplyRemedy, RecordRemedy
 from kok.operators.machine.machine.view import MachineView
+from kok.operators.machine.remote import jobs
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import HostSilent
 from kok.operators.machine.remote.survey import Found
@@ -121,6 +122,20 @@ def test_a_service_that_answers_nothing_is_killed_first() -> None:
     assert "again kubelet" in call.plan.script
 
 
+def test_all_services_of_software_that_answers_nothing_are_started_anew() -> None:
+    bad = Told("bad", 990.0, "it did not answer within 5 s")
+    services = {**WELL.services, "shims": OK}
+    view = serving(replace(WELL, services=services, health={**WELL.health, "containerd": bad}))
+    known = dict(view.objects.components)
+    spec = known["containerd"].spec.model_copy(update={"services": ["shims", "containerd"]})
+    known["containerd"] = known["containerd"].model_copy(update={"spec": spec})
+    view = replace(view, objects=replace(view.objects, components=known))
+    call = decide.decide(after(view, 2)).step.call
+    assert isinstance(call, ApplyRemedy)
+    assert call.plan.script.index("again shims") < call.plan.script.index("again containerd")
+    assert "again kubelet" not in call.plan.script
+
+
 def test_the_first_of_two_is_what_the_other_needs() -> None:
     both = replace(WELL, services=dict.fromkeys(WELL.services, Told("down", 900.0)))
     record = decide.decide(serving(both)).remedy.record
@@ -185,6 +200,28 @@ def test_nothing_is_done_where_nothing_may_be(changes: dict[str, Any]) -> None:
     view = serving(with_service("containerd", "down"), **changes)
     for seconds in (2, 20, 500):
         assert not isinstance(decide.decide(after(view, seconds)).step.call, RecordRemedy)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"operation": {"type": "Update", "step": "Changing", "since": "2026-11-02T11:59:00Z"}},
+        {"kubeletChange": {"job": "j"}},
+    ],
+    ids=["operation", "proving"],
+)
+def test_whoever_changes_a_node_starts_its_kubelet_since_nobody_else_may(
+    status: dict[str, Any],
+) -> None:
+    """A kubelet that stopped while its node was drained was started by nobody, and the drain never
+    ended."""
+    away = observed(node=replace(NODE, ready=None))
+    view = serving(with_service("kubelet", "down"), objects=away, status=status)
+    view.memory.identity, view.memory.changed = replace(MEMBER, kubelet="inactive"), 990.0
+    assert isinstance(decide.decide(view).step.call, JoinCluster)
+    alone = serving(with_service("kubelet", "down"), objects=away)
+    alone.memory.identity = replace(MEMBER, kubelet="inactive")
+    assert isinstance(decide.decide(after(alone, 2)).step.call, ApplyRemedy)
 
 
 def test_what_holds_it_is_told() -> None:
@@ -265,6 +302,21 @@ def test_drift_is_put_right_or_told_by_policy() -> None:
     assert "Drifted" not in shown(off)[1]
 
 
+def test_what_is_changed_waits_for_nothing_that_drifted_and_is_left_as_it_is() -> None:
+    """Its job waited for one that was never started, and failed."""
+    view = serving(machine=policy(mode="Report"))
+    drifted(view)
+    survey = view.memory.survey
+    assert survey is not None
+    old = replace(survey.found["kubelet"], recorded="another")
+    view.memory.survey = replace(survey, found={**survey.found, "kubelet": old})
+    call = decide.decide(view).step.call
+    assert isinstance(call, Install)
+    (job,) = call.plans
+    assert job.component == "kubelet"
+    assert "depend " not in job.script.partition("begin_component\n")[0].rpartition("owned\n")[2]
+
+
 def test_what_is_right_again_says_when() -> None:
     before = [{"component": "runc", "what": "version nothing", "since": NOW - timedelta(minutes=1)}]
     status, told = shown(serving(status={"drift": before}))
@@ -280,6 +332,32 @@ def test_a_change_of_the_spec_is_no_drift() -> None:
     old = replace(survey.found["runc"], version="1.0.0", recorded="another")
     view.memory.survey = replace(survey, found={**survey.found, "runc": old})
     assert isinstance(decide.decide(view).step.call, Install)
+
+
+def test_what_was_never_there_cannot_have_failed() -> None:
+    """Another runtime that waits for the node to be drained, for one."""
+    view = serving(with_service("containerd", "down"))
+    survey = view.memory.survey
+    assert survey is not None
+    rest = {name: found for name, found in survey.found.items() if name != "containerd"}
+    view.memory.survey = replace(survey, found=rest)
+    assert decide.decide(view).remedy.record is None
+
+
+@pytest.mark.parametrize("meant", [True, False])
+def test_only_what_fails_of_what_is_wanted_now_may_be_for_a_fault(*, meant: bool) -> None:
+    view = serving(with_service("containerd", "down"))
+    survey, machine = view.memory.survey, view.machine
+    assert survey is not None
+    runc = survey.found["runc"]
+    config = runc.recorded if meant else "before"
+    ident = jobs.job_id(machine.metadata.uid, "runc", runc.version, config, 1)
+    job = {"id": ident, "script": "install", "since": NOW - timedelta(hours=1), "exit": 1}
+    old = replace(runc, version="1.0.0", recorded="another")
+    view.memory.survey = replace(survey, found={**survey.found, "runc": old})
+    status = serving(status={"components": [{"name": "runc", "job": job}]}).status
+    call = decide.decide(after(replace(view, status=status), 2)).step.call
+    assert isinstance(call, ApplyRemedy if meant else Install)
 
 
 def drifted(view: MachineView) -> None:

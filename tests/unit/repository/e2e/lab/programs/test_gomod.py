@@ -51,3 +51,14 @@ def test_overrides_win() -> None:
     lines = _lines({"k8s.io/api": "k8s.io/api v0.36.0"})
     assert "replace k8s.io/api => k8s.io/api v0.36.0" in lines
     assert "replace k8s.io/api => k8s.io/api v0.37.1" not in lines
+
+
+def test_what_is_built_with_the_libraries_of_another_has_their_versions() -> None:
+    shared = gomod.libraries(gomod.parse(KUBERNETES), "v1.37.1")
+    own = json.dumps({"Go": "1.9", "Require": [{"Path": "k8s.io/api", "Version": "v0.30.0"}]})
+    text = gomod.render(gomod.parse(own), ["example.test/tool"], "v0.1.0", shared)
+
+    assert "replace k8s.io/api => k8s.io/api v0.37.1" in text
+    assert "replace k8s.io/klog/v2 => k8s.io/klog/v2 v2.130.1" in text
+    assert "require example.test/tool v0.1.0" in text
+    assert gomod.later("1.9", "1.26.0") == "1.26.0"

@@ -135,8 +135,10 @@ async def test_of_kubernetes_each_program_is_a_file_with_a_checksum(
         path = f"kubernetes/release/v1.37.1/bin/linux/amd64/{name}"
         site.files[path] = name.encode()
         site.files[f"{path}.sha256"] = digest(name.encode()).encode()
-    site.files["kubernetes/release/v1.37.1/bin/linux/amd64/kubernetes.sha256"] = b""
-    found = await site.releases().download(tmp_path, "kubernetes", "v1.37.1", names)
+    releases = site.releases()
+    await releases.decide({"kubernetes": "v1.37.1"})
+    assert releases.offers("kubernetes"), "there is none of all together that it could be asked for"
+    found = await releases.download(tmp_path, "kubernetes", "v1.37.1", names)
     assert {name: each.path.read_bytes() for name, each in found.items()} == {
         name: name.encode() for name in names
     }

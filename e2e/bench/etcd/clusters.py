@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
-from e2e.bench.bare_etcd import bare
+from e2e.bench.bare.etcd import bare
 from e2e.bench.clusters import NAMESPACE
 from e2e.bench.figure import Figure, figure
 from e2e.bench.usage import cores, mebibytes, usage

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import trustme
 
-from e2e.bench.bare_control_plane import free_port
+from e2e.bench.bare.control_plane import free_port
 from e2e.polling import eventually
 
 HOST = "127.0.0.1"

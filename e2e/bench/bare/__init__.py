@@ -1,0 +1,1 @@
+"""What KOK is compared with: the same programs as bare processes, without Kubernetes around them."""
