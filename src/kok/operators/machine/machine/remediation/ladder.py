@@ -232,7 +232,7 @@ def _due(record: RemediationStatus, given: Situation, rung: Rung | None = None) 
         return max(settled, record.at + pause)
     failed = record.job is not None and record.job.exit not in (None, 0)
     given_time = FAILED if failed and given.reached else patience(given.policy, record.rung)
-    grown: timedelta = given_time * 2 ** min(max(record.tries - 1, 0), 10)
+    grown: timedelta = given_time * 2.0 ** min(max(record.tries - 1, 0), 10)
     return max(settled, record.at + min(PATIENCE_MOST, grown))
 
 
