@@ -21,7 +21,7 @@ from e2e.framework.follow import has
 from e2e.framework.install import CHECKOUT, install
 from e2e.framework.install import NAMESPACE as OPERATORS
 
-TURNS, ROUNDS, FLEET = 3, 2, 5
+TURNS, ROUNDS, FLEET = 2, 2, 5
 SETTLE_SECONDS, REST_SECONDS = 45.0, 120.0
 NOISE = 1.05
 """What the median of a few turns differs by from one run to the next, of one and the same tree."""

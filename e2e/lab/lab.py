@@ -25,7 +25,7 @@ from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
 from e2e.lab.programs.sources import DOCKER
-from e2e.lab.services import s3
+from e2e.lab.services import nvidia, s3
 from e2e.lab.services.artifacts import Artifact
 from e2e.lab.services.s3 import S3
 from e2e.lab.steps.graph import Graph
@@ -297,6 +297,19 @@ class Lab:
                 await graph.run(progress)
             binary = self.supplies.builder.path(s3.PROGRAM)
             return await s3.ensure(self.state, self.store, self.inventory.network, binary)
+
+    async def want_nvidia(self, console: Console | None = None) -> None:
+        """What hosts with GPUs fetch and pull, see `services.nvidia`."""
+        supplies, graph = self.supplies, Graph()
+        plan = BuildPlan(supplies, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
+        plan.programs(nvidia.TOOLKIT)
+        built = plan.programs(nvidia.PLUGIN)
+        plan.serve_images("nvidia", (catalog.device_plugin(),), built, toolbox)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        await nvidia.serve(supplies.cache, supplies.artifacts, supplies.builder)
 
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""

@@ -77,6 +77,14 @@ _NODE: Spec = {
     "cluster": "shop",
     "version": "1.36.4",
     "runtime": {"type": "containerd", "version": "2.3.7"},
+    "nvidia": {
+        "driver": {
+            "version": "595.91.07",
+            "kernelModules": "proprietary",
+            "kernelHeaders": "Require",
+        },
+        "toolkit": {"version": "1.20.2", "defaultRuntime": False},
+    },
     "components": _COMPONENTS,
     "artifacts": _ARTIFACTS,
     "registry": {"mirrors": {"*": ["http://mirror.example:5000"]}},

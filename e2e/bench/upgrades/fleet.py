@@ -161,4 +161,6 @@ async def _back(w: Environment, names: Sequence[str]) -> None:
 
 
 async def _all(w: Environment, names: Iterable[str], holds: Predicate) -> None:
-    await each(w.kube, [(NAMESPACE, name) for name in names], holds, fixture.LONG)
+    # A limit for what never comes: one after another, on a slow machine, take long.
+    many = [(NAMESPACE, name) for name in names]
+    await each(w.kube, many, holds, CLUSTERS * fixture.LONG)

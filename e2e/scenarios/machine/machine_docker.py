@@ -38,7 +38,13 @@ RUNTIMES = {
     ),
 }
 """What there is of each on a host that has it, and on no other."""
-ALSO = ("/usr/local/bin/cri-dockerd", "/usr/local/bin/kubelet", "/var/lib/kubelet/pki", "/opt/cni")
+ALSO = (
+    "/usr/local/bin/cri-dockerd",
+    "/usr/local/bin/kubelet",
+    "/var/lib/kubelet/pki",
+    "/opt/cni",
+    "/var/lib/cni",
+)
 """What there is of a node with Docker beside it."""
 _LEFT = r"""
 grep -E ' /(var/lib/(kubelet|docker|containerd)|run/(docker|containerd|netns))/' /proc/mounts

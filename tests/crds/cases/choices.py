@@ -24,8 +24,8 @@ MANAGED = tuple(
 CHOICES = (
     of_cluster(
         "spec.addons[0].name",
-        "spec.addons: ingress is not built in; write coredns, kube-proxy or flannel, and create "
-        "an Addon object for manifests of your own",
+        "spec.addons: ingress is not built in; write coredns, kube-proxy, flannel or "
+        "nvidia-device-plugin, and create an Addon object for manifests of your own",
         {"addons": [{"name": "ingress"}]},
     ),
     *(
@@ -40,7 +40,8 @@ CHOICES = (
     of(
         "Addon",
         "spec.source.builtin",
-        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel",
+        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel, "
+        "nvidia-device-plugin",
         {"source": {"builtin": "dns"}},
     ),
     of(

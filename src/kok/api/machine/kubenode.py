@@ -75,6 +75,36 @@ class Runtime(ApiModel):
     """Its version; the one that belongs to the Kubernetes version if absent."""
 
 
+class NvidiaDriver(ApiModel):
+    """NVIDIA's driver, by the installer that NVIDIA publishes."""
+
+    version: SoftwareVersion
+    """Its version, such as 595.91.07."""
+    kernel_modules: Literal["open", "proprietary"] = "open"
+    """Which of NVIDIA's kernel modules; GPUs before Turing need the proprietary ones."""
+    kernel_headers: Literal["Install", "Require"] = "Install"
+    """Whether packages of the distribution by which kernel modules are built are installed where they
+    are missing, or have to be there."""
+
+
+class NvidiaToolkit(ApiModel):
+    """NVIDIA's container toolkit."""
+
+    version: SoftwareVersion | None = None
+    """Its version, 1.18.0 or later; the one that this release knows if absent."""
+    default_runtime: bool = True
+    """Whether pods get NVIDIA's runtime that ask for no RuntimeClass. Others have to name `nvidia`."""
+
+
+class Nvidia(ApiModel):
+    """What hosts with NVIDIA's GPUs get; on hosts without one nothing of it is installed."""
+
+    driver: NvidiaDriver | None = None
+    """The driver; that of the host's own image or packages if absent."""
+    toolkit: NvidiaToolkit = Field(default_factory=NvidiaToolkit)
+    """What puts GPUs into containers."""
+
+
 class RegistryMirrors(ApiModel):
     """Where nodes pull images from."""
 
@@ -157,6 +187,8 @@ class KubeNodeSpec(ApiModel):
     which changes once its control plane is through with an upgrade."""
     runtime: Runtime = Field(default_factory=Runtime)
     """The container runtime."""
+    nvidia: Nvidia | None = None
+    """Driver and container toolkit for hosts with GPUs of NVIDIA."""
     components: list[MachineComponent] = Field(
         default_factory=list,
         max_length=32,

@@ -123,6 +123,19 @@ class MachineSpec(ApiModel):
     """Stops all changes by the operator; the status is still kept."""
 
 
+class GPUFacts(ApiModel):
+    """The GPUs of a host, which are all alike, or told of by the first."""
+
+    count: int
+    """How many there are."""
+    model: str | None = None
+    """What nvidia-smi calls it; absent until there is a driver."""
+    memory_mi: int | None = Field(default=None, alias="memoryMi")
+    """Memory of one in MiB."""
+    driver: str | None = None
+    """Version of the driver."""
+
+
 class HostFacts(ApiModel):
     """What was found out about the host."""
 
@@ -146,6 +159,8 @@ class HostFacts(ApiModel):
     """Changes with every boot."""
     addresses: list[str] = Field(default_factory=list)
     """Its addresses, the one towards the cluster first."""
+    gpu: GPUFacts | None = None
+    """Its GPUs, of NVIDIA; absent if it has none."""
 
 
 class Finding(ApiModel):
@@ -255,6 +270,25 @@ class GoodSoftware(ApiModel):
     """As in the spec."""
 
 
+class HostReboot(ApiModel):
+    """A boot of the host for which a Component asked, since its change needs one."""
+
+    component: str
+    """Name of the software."""
+    config: str
+    """Hash of its parameters and files: for each there is one boot."""
+    boot: str
+    """The boot in which it asked, and which is to end."""
+    reason: str
+    """What for, in the words of its script."""
+    since: datetime
+    """When that was seen."""
+    done: datetime | None = None
+    """When the host was seen to have booted; absent until then."""
+    in_vain: bool = False
+    """Whether it asks again although the host has booted for it: then nothing more is done."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -291,6 +325,15 @@ class MachineStatus(Status):
     last_good: GoodSoftware | None = None
     """The newest software with which it was up to date and Ready, for as long as `rollout.soak` says;
     what fails after that goes back to it."""
+    reboots: list[HostReboot] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["component"],
+        },
+    )
+    """The newest boot for which each Component asked; recorded before the host is booted."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None

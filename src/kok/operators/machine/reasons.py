@@ -74,6 +74,22 @@ DEPENDENCY_FAILED: Final = "DependencyFailed"
 NOT_AS_WANTED: Final = "NotAsWanted"
 """The job went through, but the probe does not find what is wanted."""
 
+REBOOTING: Final = "Rebooting"
+"""The host is booted once, as a Component needs that; a node that serves is drained before."""
+REBOOT_IN_VAIN: Final = "RebootInVain"
+"""A Component asks for another boot of the host after it got one; see what the message says of the
+host, and boot it by hand."""
+
+# --- GPUs (condition GPUReady of a Machine, which never makes it not Ready)
+GPU_READY: Final = "GPUReady"
+"""The driver answers; the message says how many GPUs of which model there are."""
+NO_GPU: Final = "NoGPU"
+"""The host has no GPU of NVIDIA, so that neither driver nor toolkit is installed; the node serves."""
+GPU_SILENT: Final = "GPUSilent"
+"""The host has GPUs, but nvidia-smi is missing or cannot reach them; the message quotes it."""
+GPU_UNKNOWN: Final = "GPUUnknown"
+"""The host has not been looked at yet."""
+
 # --- joining and the node (conditions Joined, NodeReady and CertificatesApproved of a Machine)
 WAITING_FOR_CLUSTER: Final = "WaitingForCluster"
 """The business cluster's API cannot take nodes yet."""

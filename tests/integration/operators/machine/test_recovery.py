@@ -105,8 +105,7 @@ async def test_drift_is_put_right_at_once_and_with_report_it_is_told(
     # The host has been watched from the first time that all was looked at.
     await world.until(MACHINE, "w1", lambda m: (services.top / "watched-files").exists(), "watched")
     file.write_text("somebody's")
-    with services.journal.open("a") as journal:
-        journal.write("kok-files: Started\n")
+    services.tell("kok-files: Started")
     made = await world.until(
         MACHINE, "w1", lambda m: condition(m, "Drifted").get("status") == "False", "put right"
     )
@@ -115,8 +114,7 @@ async def test_drift_is_put_right_at_once_and_with_report_it_is_told(
 
     await world.patch(MACHINE, "w1", spec={"remediation": {"mode": "Report"}})
     file.write_text("somebody's")
-    with services.journal.open("a") as journal:
-        journal.write("kok-files: Started\n")
+    services.tell("kok-files: Started")
     await world.reason(MACHINE, "w1", "DriftFound", "Drifted")
     assert file.read_text() == "somebody's"
 

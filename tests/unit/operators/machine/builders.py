@@ -23,7 +23,9 @@ VERSIONS = {
 }
 """What a node with containerd has."""
 DOCKER = {"docker": "20.10.24", "cri-dockerd": "0.4.3"}
-EVERYTHING = {**VERSIONS, **DOCKER}
+GPU = {"nvidia-driver": "595.91.07", "nvidia-toolkit": "1.20.2"}
+"""What hosts with GPUs get beside."""
+EVERYTHING = {**VERSIONS, **DOCKER, **GPU}
 
 
 def meta(default: str, **more: Any) -> dict[str, Any]:

@@ -151,7 +151,7 @@ async def fake_host(home: Path, *, key: asyncssh.SSHKey | None = None) -> AsyncI
     finally:
         proxy.close()
         server.close()
-        await _cut(host)
+        await cut(host)
         await server.wait_closed()
         await proxy.wait_closed()
         await _end_shells(host)
@@ -255,7 +255,7 @@ async def _pass_on(
         task.add_done_callback(host._pumps.discard)
 
 
-async def _cut(host: FakeHost) -> None:
+async def cut(host: FakeHost) -> None:
     """Ends all connections, and lets both ends take note of it."""
     for task in list(host._pumps):
         task.cancel()

@@ -122,7 +122,9 @@ def _failed(message: str) -> str:
 
 def _environment(wanted: Rendered, found: Found) -> str:
     text = shell.variables({"KOK_VERSION": wanted.version, "KOK_FOUND": found.version})
-    names = ["KOK_VERSION", "KOK_FOUND", "CHANGED"]
+    # Into this file a script writes why the host has to boot before the software works.
+    text += 'mark_boot\nKOK_REBOOT="$BOOT/reboots/$KOK_COMPONENT"\n'
+    names = ["KOK_VERSION", "KOK_FOUND", "KOK_REBOOT", "CHANGED"]
     for artifact in wanted.artifacts:
         name = f"KOK_ARTIFACT_{artifact.name.upper().replace('-', '_')}"
         names.append(name)

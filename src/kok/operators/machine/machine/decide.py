@@ -8,17 +8,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding
+from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan, joining
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import prefetch, update
+from kok.operators.machine.machine.operations import prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
     AwaitJobs,
     Install,
+    NoteReboots,
+    RebootHost,
     Reclaim,
     RecordHostKey,
     ScanHostKey,
@@ -135,10 +137,8 @@ def _compared(
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings)
-        if step is None and off:
-            step = Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off)))
-        step = step or _software(view, wanted, survey, lacking)
+        step = _use(view, survey, findings) or _called_off(view, wanted, off)
+        step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
             joins = joining.step(view, survey)
@@ -337,6 +337,13 @@ def _another(view: MachineView) -> Verdict | None:
     )
 
 
+def _called_off(
+    view: MachineView, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> Step | None:
+    """The ends of jobs that do what is not wanted any more are waited for."""
+    return Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off))) if off else None
+
+
 def _software(
     view: MachineView, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
@@ -355,6 +362,22 @@ def _software(
     if gate is not None and gate.call is not None:
         return Step(action=gate, after=gate.after)
     return Step(Install(found.plans, wanted), started=found.started, action=gate)
+
+
+def _boot(view: MachineView, wanted: Mapping[str, Rendered], survey: Survey) -> Step | None:
+    """The boot of the host for which software asks, once all of it is there."""
+    known = reboot.noted(view.status.reboots, wanted, survey, view.now)
+    if known != view.status.reboots:
+        return Step(NoteReboots(tuple(known)), 0.0)
+    asked, problem = reboot.pending(view.status), reboot.told(view.status)
+    if asked is None:
+        return refused(problem, view.recheck) if problem is not None else None
+    gate = update.gate(view)
+    if isinstance(gate, Verdict):
+        return refused(gate, view.recheck)
+    if gate is not None and gate.call is not None:
+        return Step(action=gate, after=gate.after)
+    return Step(RebootHost(asked.boot), action=gate)
 
 
 def _other_kubelet(

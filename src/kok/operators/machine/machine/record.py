@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kok.api.machine.machine import MachineComponentStatus, MachineStatus
+from kok.operators.machine import gpus
 from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
@@ -22,7 +23,9 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
         drained = update.crossing(view) is not None
         status.plan = install_plan.planned(decision.wanted, view.memory.survey, drained=drained)
     if view.memory.survey is not None:
+        before = status.facts.gpu if status.facts is not None else None
         status.facts = host_facts(view.memory.survey)
+        status.facts.gpu = gpus.facts(view.memory.survey.gpus, before)
         if decision.seen:
             status.preflight = list(decision.findings)
     if decision.seen and view.mine and view.memory.place is not None:

@@ -147,6 +147,14 @@ class HostClient:
         if self.memory.survey is not None:
             self.memory.survey = replace(self.memory.survey, owner=owner)
 
+    async def reboot(self, boot: str) -> None:
+        """Boots the host if it still is in that boot, and returns if it is not. Raises `HostError`,
+        also as the connection ends with the boot."""
+        try:
+            await commands.reboot(await self._connection(), self.uid, boot)
+        finally:
+            self.memory.surveyed = NEVER
+
     async def join(self, joining: Joining) -> None:
         """Lets the kubelet in."""
         memory = self.memory

@@ -109,7 +109,7 @@ def _system(given: PreflightInput) -> Iterable[Finding]:
 
 
 def _tools(given: PreflightInput) -> Iterable[Finding]:
-    tools, family = given.survey.tools, _family(given)
+    tools, family = given.survey.tools, _system_of(given)
     lacking = table.required(node=given.node) - tools
     packages = {family.package(program) for program in lacking}
     if not tools & set(table.downloaders()):
@@ -127,13 +127,13 @@ def _tools(given: PreflightInput) -> Iterable[Finding]:
 def _kernel(given: PreflightInput) -> Iterable[Finding]:
     missing = sorted(table.modules() - given.survey.modules)
     if missing and given.node:
-        what = _family(given).modules_of(given.survey.facts.get("kernel", ""))
+        what = _system_of(given).modules_of(given.survey.facts.get("kernel", ""))
         yield _finding(
             "KernelModules", f"the kernel has no module {' and no module '.join(missing)}; {what}"
         )
 
 
-def _family(given: PreflightInput) -> table.Family:
+def _system_of(given: PreflightInput) -> table.Family:
     return table.family(given.survey.facts.get("osFamily", ""))
 
 

@@ -7,8 +7,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from kok.api.machine.machine import HostFacts
+from kok.operators.machine import gpus
+from kok.operators.machine.gpus import Gpus
 from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
 from kok.operators.machine.systems import table
@@ -154,6 +157,11 @@ class Survey:
     identity: Identity = field(default_factory=Identity)
     skew: float = 0.0
     """Seconds by which the host's clock is ahead of ours."""
+    gpus: Gpus = field(default_factory=Gpus)
+    boot: str = ""
+    """What tells this boot of the host from others; empty if nothing was done in it."""
+    reboots: Mapping[str, str] = field(default_factory=dict)
+    """Components that asked for a boot of the host since it booted last, and why."""
 
     @property
     def arch(self) -> str:
@@ -204,6 +212,8 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
     return shell.compose(
         {"KOK_TOWARDS": towards, **table.looked_for()},
         shell.library("survey"),
+        shell.library("gpus"),
+        "gpus &\nreboots\n",
         *(f"reach {shlex.quote(url)} &\n" for url in urls),
         *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),
         "facts\nbelongings\n",
@@ -252,6 +262,8 @@ def parse(output: str, now: datetime) -> Survey:
         found=found.all(),
         identity=parse_identity(output),
         skew=_skew(facts.get("time", ""), now),
+        gpus=gpus.parse(output.splitlines()),
+        **_boot(output.splitlines()),
     )
 
 
@@ -304,6 +316,19 @@ def parse_owner(encoded: str) -> Owner:
         cluster=told.get("cluster", ""),
         installation=told.get("installation", ""),
     )
+
+
+def _boot(lines: Iterable[str]) -> dict[str, Any]:
+    """The boot that the host is in, and who asked for another one."""
+    boot, asked = "", dict[str, str]()
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        name, _, why = rest.partition(" ")
+        if kind == "boot":
+            boot = name[:WORD]
+        elif kind == "reboot" and len(asked) < COMPONENTS and _NAME.fullmatch(name):
+            asked[name] = redact_text(" ".join(shell.decoded(why).split()))[:FACT]
+    return {"boot": boot, "reboots": asked if boot else {}}
 
 
 class _Components:

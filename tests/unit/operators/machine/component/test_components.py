@@ -168,6 +168,7 @@ def test_right_means_version_files_and_a_finished_configuration() -> None:
 
 
 def test_all_that_comes_along_is_valid() -> None:
+    assert catalog.builtin() == set(builders.EVERYTHING)
     for name in sorted(catalog.builtin()):
         validate(builders.builtin(name))
 
@@ -185,9 +186,9 @@ def test_built_in_components_change_only_on_purpose(name: str) -> None:
     ("name", "digest"),
     [
         ("cni-plugins", "cb3bd0fa9ec2d045"),
-        ("containerd", "72a1233cc055b271"),
+        ("containerd", "e94d4df04720c22b"),
         ("host-prep", "8d6b70c1fad404ef"),
-        ("kubelet", "1b4d57782933f8f7"),
+        ("kubelet", "4885f458bd7852a2"),
         ("runc", "473c1ccfafb20813"),
     ],
 )
@@ -195,7 +196,7 @@ def test_what_runs_on_nodes_of_earlier_releases_stays(name: str, digest: str) ->
     """Another digest has nodes with that version changed whose Component is made anew, as for other sums.
 
     What has to be different gets another version, or is derived where it was asked for; but for what is
-    taken away in the end, as from `cni-plugins` and `kubelet`, which costs no more than a restart.
+    taken away in the end, or costs no more than a restart, as of containerd and the kubelet.
     """
     assert on_host(builders.builtin(name)).config == digest
 
@@ -254,6 +255,8 @@ def test_artifacts_lie_where_their_publishers_put_them() -> None:
         "cni-plugins/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
         "docker/linux/static/stable/x86_64/docker-20.10.24.tgz",
         "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz",
+        "nvidia-driver/595.91.07/NVIDIA-Linux-x86_64-595.91.07.run",
+        "nvidia-container-toolkit/v1.20.2/nvidia-container-toolkit_1.20.2_deb_amd64.tar.gz",
     }
 
 

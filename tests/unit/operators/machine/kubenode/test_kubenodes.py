@@ -115,6 +115,40 @@ def test_what_runs_stays_when_the_operator_knows_newer_defaults() -> None:
     assert chosen([builders.machine(components=other)])["containerd"][0] == "2.3.7"
 
 
+def test_gpus_bring_toolkit_and_driver_with_their_parameters() -> None:
+    found = chosen(nvidia={"driver": {"version": "595.91.07", "kernelModules": "proprietary"}})
+    assert found["nvidia-driver"] == (
+        "595.91.07",
+        {"kernelModules": "proprietary", "kernelHeaders": "Install"},
+    )
+    assert found["nvidia-toolkit"] == (
+        "1.20.2",
+        {"runtime": "containerd", "defaultRuntime": True},
+    )
+
+
+def test_without_a_driver_the_one_of_the_host_is_left_alone() -> None:
+    assert "nvidia-driver" not in chosen(nvidia={})
+    assert "nvidia-toolkit" in chosen(nvidia={})
+
+
+def test_a_toolkit_that_runs_stays_and_goes_when_nobody_wants_it() -> None:
+    old = [
+        {"name": "nvidia-driver", "version": "580.95.05"},
+        {"name": "nvidia-toolkit", "version": "1.19.0"},
+        {"name": "kubelet", "version": "1.37.1"},
+    ]
+    machines = [builders.machine(components=old)]
+    assert chosen(machines, nvidia={})["nvidia-toolkit"][0] == "1.19.0"
+    assert "nvidia-driver" not in chosen(machines, nvidia={})
+    assert "nvidia-toolkit" not in chosen(machines)
+
+
+def test_a_toolkit_that_keeps_no_cdi_specification_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"1\.17\.9 is not supported.* write 1\.18\.0 or later"):
+        chosen(nvidia={"toolkit": {"version": "1.17.9"}})
+
+
 def test_a_kubelet_of_ones_own_choice_must_fit_the_control_plane_too() -> None:
     with pytest.raises(Invalid, match=r"spec.components: kubelet 1\.38\.0 is newer than"):
         chosen(components=[{"name": "kubelet", "version": "1.38.0-acme.1"}])

@@ -100,8 +100,12 @@ class Services:
         new = self.units / f"{name}.new"
         new.write_text("".join(f"{key}={value}\n" for key, value in fields.items()))
         new.replace(self.units / name)
+        self.tell(f"{name}.service: {sub}")
+
+    def tell(self, text: str) -> None:
+        """A line of the journal, as of a path unit that is triggered."""
         with self.journal.open("a") as journal:
-            journal.write(f"{name}.service: {sub}\n")
+            journal.write(f"{text}\n")
 
     def sicken(self, name: str) -> None:
         """It runs on, and its health script says that it does not work, until it is restarted."""

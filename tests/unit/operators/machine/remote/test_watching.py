@@ -129,10 +129,10 @@ async def test_a_file_that_changes_is_told(services: Services, tmp_path: Path) -
         assert f"--path-property=PathChanged={file}" in (tmp_path / "watched-files").read_text()
         file.write_text("two, and longer")
         # What the path unit does on a host.
-        services.journal.open("a").write("kok-files: Started\n")
+        services.tell("kok-files: Started")
         await host.until(lambda w: w.changes == 1)
         file.chmod(0o600)
-        services.journal.open("a").write("kok-files: Started\n")
+        services.tell("kok-files: Started")
         await host.until(lambda w: w.changes == 2)
 
 

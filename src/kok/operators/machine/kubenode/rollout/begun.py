@@ -94,8 +94,11 @@ class Judge:
         back = self.patience.policy.on_failure == "Rollback" and found.good is not None
         return self._turned(row, "RollingBack" if back else "Failed", why)
 
-    def _back(self, row: RolloutNode, found: Found) -> RolloutNode:
+    def _back(self, row: RolloutNode, found: Found) -> RolloutNode | None:
         good = found.good is not None and found.good.id == found.software
+        if row.state == "RollingBack" and good and found.software == self.target and found.through:
+            # It came round by itself before it was told to go back.
+            return None
         if row.state == "RollingBack" and good and found.state is State.SERVING:
             return self._turned(row, "RolledBack", row.why)
         return row

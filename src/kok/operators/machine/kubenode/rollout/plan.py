@@ -32,6 +32,7 @@ from kok.operators.machine.kubenode.rollout.scene import (
     wishes_of,
 )
 from kok.operators.machine.kubenode.rollout.sentence import sentence
+from kok.operators.machine.kubenode.rollout.states import Found
 
 MEMBERS_MOST = 1000
 
@@ -83,7 +84,7 @@ def _record(scene: Scene) -> RolloutStatus | None:
         differ = any(found.software != scene.target for found in scene.machines.values())
         if not scene.target or not (differ or before) or (view.held and not _free(scene)):
             return None
-        before = RolloutStatus(id=known, since=view.now.replace(microsecond=0))
+        before = _new(scene, known)
     if before.ended_at is not None:
         return before
     judge = begun.Judge(scene.target, scene.patience, view.now)
@@ -98,6 +99,23 @@ def _record(scene: Scene) -> RolloutStatus | None:
             now = before.model_copy(update={"phase": phase, "nodes": rows})
             rows = judge.all(now, scene.machines)
     return before.model_copy(update={"phase": phase, "nodes": rows})
+
+
+def _new(scene: Scene, known: str) -> RolloutStatus:
+    """Another rollout. What was told of the same by an earlier one is under way in this one."""
+    told = [
+        name
+        for name, found in sorted(scene.machines.items())
+        if found.software == scene.target and _unproven(found)
+    ]
+    since = scene.view.now.replace(microsecond=0)
+    return RolloutStatus(id=known, since=since, batch=int(bool(told)), members=told)
+
+
+def _unproven(found: Found) -> bool:
+    """Whether it has never been well with what it is told to have, as far as that is known."""
+    good = found.good is not None and found.good.id == found.software
+    return not found.through and not good
 
 
 def _free(scene: Scene) -> bool:
@@ -240,8 +258,7 @@ def _in_flight(scene: Scene) -> frozenset[str]:
     return frozenset(
         name
         for name, found in scene.machines.items()
-        if name in scene.budget.busy
-        and (found.between or found.good is None or found.good.id != found.software)
+        if name in scene.budget.busy and (found.between or _unproven(found))
     )
 
 

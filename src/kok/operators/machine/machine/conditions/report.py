@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kok.api.machine.machine import MachineStatus
 from kok.operators.machine.component import catalog
 from kok.operators.machine.machine import last_good
+from kok.operators.machine.machine.conditions.gpu import GPU_READY, gpu_ready
 from kok.operators.machine.machine.conditions.health import of_health
 from kok.operators.machine.machine.conditions.types import JOINED, REACHABLE, READY
 from kok.operators.machine.machine.conditions.verdicts import judge, phase, reachable
@@ -31,15 +32,13 @@ def report(
     """Sets everything that shows how the Machine is."""
     found = judge(status, view, decision, (outcome or Outcome()).of_node)
     _put(status, view, found)
+    _optional(status, view, {GPU_READY: gpu_ready(status, view)})
     if found[READY].holds is True and status.first_ready is None:
         status.first_ready = view.now
     last_good.judge(status, view.machine, view.now)
     if outcome is not None:
-        _put(status, view, {type_: said for type_, said in outcome.of_node.items() if said})
-        status.drop_conditions([type_ for type_, said in outcome.of_node.items() if not said])
-    of_host = of_health(status, view)
-    _put(status, view, {type_: said for type_, said in of_host.items() if said})
-    status.drop_conditions([type_ for type_, said in of_host.items() if not said])
+        _optional(status, view, outcome.of_node)
+    _optional(status, view, of_health(status, view))
     _software(status, view)
     status.phase = phase(status, view, found)
 
@@ -54,6 +53,14 @@ def report_removal(status: MachineStatus, view: MachineView, told: str | None) -
 def _put(status: MachineStatus, view: MachineView, found: Mapping[str, Verdict]) -> None:
     generation = view.machine.metadata.generation
     conditions.put(status, found, now=view.now, generation=generation)
+
+
+def _optional(
+    status: MachineStatus, view: MachineView, found: Mapping[str, Verdict | None]
+) -> None:
+    """Conditions of which there need not be any."""
+    _put(status, view, {type_: said for type_, said in found.items() if said})
+    status.drop_conditions([type_ for type_, said in found.items() if not said])
 
 
 def _software(status: MachineStatus, view: MachineView) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from kok.api.machine.machine import Job, Machine, MachineStatus
+from kok.api.machine.machine import HostReboot, Job, Machine, MachineStatus
 from kok.api.operation import Operation
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -236,6 +236,32 @@ class AwaitJobs(HostStep):
             client.memory.surveyed = NEVER
 
         await client.run_jobs(self.plans, owner, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReboots(HostStep):
+    """Write down for which boots software asks, and which are over; that is all."""
+
+    known: tuple[HostReboot, ...]
+
+    def record(self, context: StepContext) -> bool:
+        """Before the host is booted for any of them."""
+        status: MachineStatus = context.p.status
+        status.reboots = list(self.known)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class RebootHost(HostStep):
+    """Boot the host, unless it has booted since."""
+
+    boot: str
+    """The boot that is to end, as recorded."""
+
+    async def run(self, context: StepContext) -> None:
+        """Begins it."""
+        if context.client is not None:
+            context.session.start("reboot", context.client.reboot(self.boot), context.p.wake)
 
 
 @dataclass(frozen=True, slots=True)

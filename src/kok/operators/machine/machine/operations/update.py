@@ -26,7 +26,7 @@ from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import render
 from kok.operators.machine.machine import kubelet_change
-from kok.operators.machine.machine.operations import runtime_switch
+from kok.operators.machine.machine.operations import reboot, runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -85,7 +85,7 @@ def crossing(view: MachineView) -> tuple[str, str] | None:
 
 def may_begin(view: MachineView) -> bool:
     """Whether it may come to an operation, so that it matters whose turn it is."""
-    return recorded(view.status) is None and crossing(view) is not None
+    return recorded(view.status) is None and _asked(view)
 
 
 def may_drain(view: MachineView) -> bool:
@@ -145,7 +145,7 @@ def gate(view: MachineView, lacking: Collection[str] = ()) -> UpdateAction | Ver
     if why and _change(view) is not None and not _begun(view):
         return Verdict(False, reasons.CLUSTER_UPGRADING, why)
     software = drained_for(view, lacking)
-    if crossing(view) is None and not software:
+    if not _asked(view) and not software:
         return None
     node = view.objects.node
     if node is None:
@@ -240,10 +240,16 @@ def drain_of(operation: Operation, node: NodeView) -> str:
 
 
 def _needed(view: MachineView) -> bool:
+    boots = reboot.disturbs(view.status) is not None
     held = bool(cluster_version.held(view.objects.cluster)) and not _begun(view)
     if held and _change(view) is not None:
-        return False
-    return crossing(view) is not None or bool(drained_for(view))
+        return boots
+    return boots or crossing(view) is not None or bool(drained_for(view))
+
+
+def _asked(view: MachineView) -> bool:
+    """Whether there is anything for which a node that serves has to be drained, but for software."""
+    return crossing(view) is not None or reboot.disturbs(view.status) is not None
 
 
 def _asks(view: MachineView, name: str) -> bool:
@@ -315,9 +321,12 @@ def _operation(view: MachineView, step: str, software: Collection[str] = ()) -> 
 
 def _why(view: MachineView, software: Collection[str] = ()) -> str:
     found, node = crossing(view), view.machine.spec.node
+    boot = reboot.disturbs(view.status)
     if found is not None:
         what = "runtime" if found == runtime_switch.switch(view) else "kubelet"
         return f"the {what} of node {node} goes from {found[0]} to {found[1]}"
+    if boot is not None:
+        return f"the host of node {node} boots for {boot.component}: {boot.reason}"
     if software:
         return f"{' and '.join(software)} of node {node} is changed"
     return f"node {node} was drained for a change"
@@ -333,7 +342,7 @@ def _what(view: MachineView) -> str:
 def _action(
     view: MachineView, operation: Operation, step: str, call: Call[StepContext] | None = None
 ) -> UpdateAction:
-    why = _why(view) if crossing(view) is not None else operation.reason
+    why = _why(view) if _asked(view) else operation.reason
     now = operation.model_copy(update={"step": step, "reason": why})
     said = told(view, now)
     return Action(said.reason, said.message, now, call)

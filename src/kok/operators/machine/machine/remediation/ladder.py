@@ -180,7 +180,7 @@ def _seen(known: RemediationStatus | None, fault: Fault, now: datetime) -> Remed
         return known.model_copy(update=told)
     again: dict[str, object] = {**told, "since": now, "well": None}
     if (known.fault, known.service or "") != fault.identity:
-        again |= {"rung": None, "tries": 0, "rounds": 0, "at": None}
+        again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None}
     return known.model_copy(update=again)
 
 
@@ -232,7 +232,7 @@ def _due(record: RemediationStatus, given: Situation, rung: Rung | None = None) 
         return max(settled, record.at + pause)
     failed = record.job is not None and record.job.exit not in (None, 0)
     given_time = FAILED if failed and given.reached else patience(given.policy, record.rung)
-    grown: timedelta = given_time * 2 ** min(max(record.tries - 1, 0), 10)
+    grown: timedelta = given_time * 2.0 ** min(max(record.tries - 1, 0), 10)
     return max(settled, record.at + min(PATIENCE_MOST, grown))
 
 

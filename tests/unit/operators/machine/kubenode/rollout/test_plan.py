@@ -62,8 +62,9 @@ def test_nothing_is_recorded_of_what_changes_nothing() -> None:
 
 def test_nodes_that_are_out_of_service_use_up_the_budget() -> None:
     rolled = fleet(canary=0, maxUnavailable=2)
-    rolled.places["w6"].ready = "False"
     rolled.places["w6"].version = NEW
+    rolled.places["w6"].proves(rolled.now)
+    rolled.places["w6"].ready = "False"
     assert rolled.passes() == ["w1"]
     # Unknown readiness is no readiness.
     rolled = fleet(canary=0, maxUnavailable=2)
@@ -374,6 +375,15 @@ def test_the_time_of_a_drain_is_not_that_of_the_change() -> None:
     assert rolled.passes() == []
     rolled.after(1)
     assert rolled.passes() == ["w1"]
+
+
+def test_another_policy_finds_who_is_under_way() -> None:
+    """It was done at once, since nobody had to be told of anything."""
+    rolled = blocked()
+    rolled.policy.update(onDrainTimeout="Skip", retry="2")
+    rolled.after(60)
+    assert rolled.passes() == ["w1"]
+    assert rows(rolled) == {"w1": "Skipped"}
 
 
 # --- two at once

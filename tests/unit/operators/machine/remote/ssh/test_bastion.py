@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.operators.machine.remote.ssh.connecting import LIMIT, PATIENT, QUICK, target
-from tests.unit.operators.machine.sshd import FakeHost, fake_host
+from tests.unit.operators.machine.remote.ssh.connecting import LIMIT, PATIENT, target
+from tests.unit.operators.machine.sshd import FakeHost, cut, fake_host
 
 from kok.operators.machine.remote.ssh import (
     Connection,
@@ -42,9 +42,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[FakeHost]:
 async def hosts(tmp_path: Path) -> AsyncIterator[list[FakeHost]]:
     """Three hosts: logins of strangers at one of them would take turns."""
     async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(fake_host(tmp_path / f"h{n}" / "kok")) for n in range(3)
-        ]
+        yield [await stack.enter_async_context(fake_host(tmp_path / f"kok-{n}")) for n in range(3)]
 
 
 def behind(host: FakeHost, gate: FakeHost, **changes: object) -> Target:
@@ -122,10 +120,10 @@ async def test_what_keeps_a_host_from_being_reached_is_told_apart(
     connections.close()
 
 
-async def test_a_bastion_that_falls_silent_takes_its_hosts_along_and_one_login_brings_them_back(
+async def test_a_bastion_that_is_cut_off_takes_its_hosts_along_and_one_login_brings_them_back(
     hosts: list[FakeHost], gate: FakeHost
 ) -> None:
-    connections = Connections(QUICK, asyncio.get_running_loop().time)
+    connections = pool()
     told: list[HostError] = []
     all_told = asyncio.Event()
 
@@ -140,9 +138,8 @@ async def test_a_bastion_that_falls_silent_takes_its_hosts_along_and_one_login_b
 
     await all_in()
     once = len(gate.logins)
-    gate.flowing.clear()
+    await cut(gate)
     await asyncio.wait_for(all_told.wait(), LIMIT)
-    gate.flowing.set()
     made = await all_in()
     assert await made[2].run("echo back", deadline=LIMIT) == "back\n"
     assert len(gate.logins) == 2 * once

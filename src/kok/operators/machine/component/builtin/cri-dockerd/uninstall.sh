@@ -7,5 +7,5 @@ if [ -x "$docker" ] && systemctl is-active --quiet docker; then
 fi
 rm -f /usr/local/bin/cri-dockerd /usr/local/bin/cri-dockerd.kok-new /run/cri-dockerd.sock
 rm -f /etc/systemd/system/cri-dockerd.service
-rm -rf /var/lib/cri-dockerd
+rm -rf /var/lib/cri-dockerd /var/lib/cni/cache
 systemctl daemon-reload
