@@ -11,6 +11,8 @@ import shlex
 import time
 from dataclasses import dataclass, field
 
+from kok.operators.machine.systems import table
+
 _MARKER = re.compile(r"^echo '(@@kok-[0-9a-f]+)'$", re.MULTILINE)
 _OWNER = re.compile(r"^KOK_OWNER=('(?:[^']|'\"'\"')*')$", re.MULTILINE)
 _JOB = re.compile(r"^job (\S+) (\S+) \S+ <<'KOK_END'\n(.*?)^KOK_END$", re.MULTILINE | re.DOTALL)
@@ -35,10 +37,7 @@ fact module overlay
 fact module br_netfilter
 """ + "".join(
     f"fact tool {tool}\n"
-    for tool in (
-        *("curl", "systemctl", "systemd-run", "flock", "sha256sum", "base64", "tar", "iptables"),
-        *("mount", "setsid"),
-    )
+    for tool in ("curl", "systemctl", "systemd-run", "setsid", *sorted(table.required(node=True)))
 )
 
 

@@ -13,6 +13,7 @@ from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan
+from kok.operators.machine.machine.operations import reboot
 from kok.operators.machine.machine.operations.host_steps import HostStep, Step, StepContext
 from kok.operators.machine.machine.remediation import faults, ladder, remedy_jobs
 from kok.operators.machine.machine.remediation.ladder import Fault, Remedy, Situation
@@ -200,7 +201,8 @@ def _with_result(view: MachineView) -> RemediationStatus | None:
 
 def supervised(view: MachineView) -> bool:
     """Whether it is for the remediation to start services of a host that has served."""
-    if view.status.operation is not None or _proves(view):
+    booting = reboot.pending(view.status) is not None
+    if view.status.operation is not None or booting or _proves(view):
         # It does nothing then; whoever changes the node brings it to work again.
         return False
     watched, mode = view.memory.watched, view.machine.spec.remediation.mode
@@ -217,6 +219,8 @@ def _busy(
     """Why nothing may be done about the host just now."""
     if operation is not None or view.status.operation is not None:
         return "the node is being changed"
+    if (boots := reboot.pending(view.status)) is not None:
+        return f"the host boots for {boots.component}"
     jobs = {c.name: c.job for c in view.status.components if c.job is not None}
     ended = {name: job for name, job in jobs.items() if job.exit not in (None, 0)}
     failed = any(

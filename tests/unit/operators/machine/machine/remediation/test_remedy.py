@@ -192,9 +192,22 @@ def test_an_attempt_that_was_recorded_goes_on_under_its_id() -> None:
                 "operation": {"type": "Update", "step": "Draining", "since": "2026-11-02T11:59:00Z"}
             }
         },
+        {
+            "status": {
+                "reboots": [
+                    {
+                        "component": "runc",
+                        "config": "c",
+                        "boot": "b",
+                        "reason": "why",
+                        "since": "2026-11-02T11:59:00Z",
+                    }
+                ]
+            }
+        },
         {"doing": "install"},
     ],
-    ids=["held", "report", "off", "changing", "doing"],
+    ids=["held", "report", "off", "changing", "booting", "doing"],
 )
 def test_nothing_is_done_where_nothing_may_be(changes: dict[str, Any]) -> None:
     view = serving(with_service("containerd", "down"), **changes)
