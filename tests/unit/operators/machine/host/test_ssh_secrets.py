@@ -159,6 +159,11 @@ async def test_the_secret_of_a_bastion_is_held_and_let_go_like_the_one_of_its_ho
     async def kept(one: Machine) -> Machine:
         stored(api, one)
         p = passing(kube, one)
+
+        async def latching() -> None:
+            stored(api, one.model_copy(update={"status": p.status}))
+
+        p.latching = latching
         both = [await kube.get(kinds.SECRET, name, "team-a") for name in ("ops-ssh", "gate")]
         await keeper.keep(p, both[0], both[1] if one.spec.ssh.jump is not None else None)
         return one.model_copy(update={"status": p.status})
