@@ -117,7 +117,7 @@ async def test_logs_of_pods_go_where_the_user_has_put_them(site: Site, quote: st
         "begin_component\nfinish 0 Done ''\n",
     )
     # From a file, as on hosts: it turns away from its standard input.
-    job = site.file("/tmp/job", begun)
+    job = site.file("/srv/job", begun)
     await asyncio.to_thread(subprocess.run, ["sh", str(job)], check=True)
     site.file("/etc/kubernetes/kubelet.yaml", config.format(quote, "/srv/logs of pods"))
     result = await site.remove()

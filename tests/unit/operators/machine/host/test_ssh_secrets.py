@@ -151,7 +151,8 @@ async def test_the_secret_of_a_bastion_is_held_and_let_go_like_the_one_of_its_ho
 ) -> None:
     gate = SECRET.replace("ops-ssh", "gate")
     api.put(SECRET, secret(finalizers=()))
-    api.put(gate, {"metadata": {"name": "gate", "namespace": "team-a"}})
+    theirs = {"name": "gate", "namespace": "team-a", "finalizers": ["example.com/theirs"]}
+    api.put(gate, {"metadata": theirs})
     ssh = {"secret": "ops-ssh", "jump": {**GATE, "secret": "gate"}}
     clock = FakeClock(NOW)
     keeper = Keeper(MachineLists(clock.monotonic).now)
