@@ -43,6 +43,8 @@ def params(spec: KubeNodeSpec) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         TOOLKIT: {"runtime": spec.runtime.type, "defaultRuntime": toolkit.default_runtime}
     }
+    if (cgroups := spec.kubelet.get("cgroupDriver")) is not None:
+        found[TOOLKIT]["cgroupDriver"] = cgroups
     if driver is not None:
         found[DRIVER] = {
             "kernelModules": driver.kernel_modules,
