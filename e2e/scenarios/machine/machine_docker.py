@@ -166,10 +166,9 @@ async def _executes(w: Environment) -> bool:
 
 async def _container(inside: Kube) -> tuple[str, int]:
     pod = await inside.get(kinds.POD, "hello", "default")
-    listed: list[dict[str, Any]] = ((pod or {}).get("status") or {}).get("containerStatuses") or [
-        {}
-    ]
-    status = listed[0]
+    told = (pod or {}).get("status") or {}
+    listed: list[dict[str, Any]] = told.get("containerStatuses") or [{}]
+    (status,) = listed
     return str(status.get("containerID")), int(status.get("restartCount") or 0)
 
 

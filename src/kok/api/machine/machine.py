@@ -67,7 +67,9 @@ class MachineSpec(ApiModel):
                 "spec: ssh.jump.address and hostKey cannot both be changed at once, since that is "
                 "another host; delete the Machine and create another, or, if it is the same host, "
                 "change one after the other",
-                "self.ssh.?jump.?address == oldSelf.ssh.?jump.?address || "
+                # Optional values would be compared at a cost that the API server does not allow.
+                "(has(self.ssh.jump) ? self.ssh.jump.address : '') == "
+                "(has(oldSelf.ssh.jump) ? oldSelf.ssh.jump.address : '') || "
                 "self.hostKey == oldSelf.hostKey || self.hostKey == '' || oldSelf.hostKey == ''",
             ),
             behind_bastion(),

@@ -62,9 +62,8 @@ def tables(found: Plan) -> list[Table]:
     if found.steps:
         steps = _table("MACHINE", "SOFTWARE", "ACTION", "FROM", "TO", "NEEDS")
         for name, step in found.steps:
-            before, after = step.before or "-", _after(step.before, step.after)
-            what = (name, step.component, step.action, before, after, step.needs)
-            steps.add_row(*map(cell, what))
+            done = (name, step.component, step.action, step.before or "-")
+            steps.add_row(*map(cell, (*done, _after(step.before, step.after), step.needs)))
         out.append(steps)
     return out
 

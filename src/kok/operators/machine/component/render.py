@@ -132,8 +132,7 @@ def rendered(
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
-    ours = catalog.definition(spec.name)
-    change, change_version = changes(component)
+    ours, (change, change_version) = catalog.definition(spec.name), changes(component)
     return Rendered(
         name=spec.name,
         version=spec.version,

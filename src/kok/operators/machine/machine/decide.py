@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding
+from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component import catalog
@@ -137,9 +137,7 @@ def _compared(
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings)
-        if step is None and off:
-            step = Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off)))
+        step = _use(view, survey, findings) or _called_off(view, wanted, off)
         step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
@@ -339,6 +337,13 @@ def _another(view: MachineView) -> Verdict | None:
     )
 
 
+def _called_off(
+    view: MachineView, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> Step | None:
+    """The ends of jobs that do what is not wanted any more are waited for."""
+    return Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off))) if off else None
+
+
 def _software(
     view: MachineView, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
@@ -348,7 +353,7 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    found = install_plan.due(view.machine, view.status, wanted, survey, now=view.now, among=lacking)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now, among=lacking)
     if not found.plans:
         return Step(after=found.after)
     gate = update.gate(view, lacking)

@@ -197,8 +197,8 @@ def due(
     status: MachineStatus,
     wanted: Mapping[str, Rendered],
     survey: Survey,
-    *,
     now: datetime,
+    *,
     among: Collection[str],
 ) -> Due:
     """The jobs for what is lacking `among` these; others stay as they are, and nothing waits for them.

@@ -109,7 +109,7 @@ def _system(given: PreflightInput) -> Iterable[Finding]:
 
 
 def _tools(given: PreflightInput) -> Iterable[Finding]:
-    tools, family = given.survey.tools, _systems(given)
+    tools, family = given.survey.tools, _system_of(given)
     lacking = table.required(node=given.node) - tools
     packages = {family.package(program) for program in lacking}
     if not tools & set(table.downloaders()):
@@ -127,13 +127,13 @@ def _tools(given: PreflightInput) -> Iterable[Finding]:
 def _kernel(given: PreflightInput) -> Iterable[Finding]:
     missing = sorted(table.modules() - given.survey.modules)
     if missing and given.node:
-        what = _systems(given).modules_of(given.survey.facts.get("kernel", ""))
+        what = _system_of(given).modules_of(given.survey.facts.get("kernel", ""))
         yield _finding(
             "KernelModules", f"the kernel has no module {' and no module '.join(missing)}; {what}"
         )
 
 
-def _systems(given: PreflightInput) -> table.Family:
+def _system_of(given: PreflightInput) -> table.Family:
     return table.family(given.survey.facts.get("osFamily", ""))
 
 
@@ -286,9 +286,9 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
     if given.begun or not given.node or not given.survey.addresses:
         return
     disabled = given.survey.facts.get("ipv6Disabled") == "1"
-    own = {_family(address) for address in given.survey.addresses}
+    own = {_ip_family(address) for address in given.survey.addresses}
     for network in given.networks:
-        family = _family(network)
+        family = _ip_family(network)
         if family is None or (family in own and not (family == 6 and disabled)):
             continue
         why = (
@@ -304,7 +304,7 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
         return
 
 
-def _family(text: str) -> int | None:
+def _ip_family(text: str) -> int | None:
     try:
         return ipaddress.ip_network(text, strict=False).version
     except ValueError:

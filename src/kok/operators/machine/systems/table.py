@@ -81,7 +81,7 @@ def _family(name: str) -> Family:
 def required(*, node: bool) -> frozenset[str]:
     """Programs without which a host is of no use; `node`: a kubelet is to run there."""
     programs: Mapping[str, Mapping[str, str]] = _data()["programs"]
-    return frozenset(name for name, p in programs.items() if node or p["on"] == _EVERYWHERE)
+    return frozenset(name for name, p in programs.items() if node or p["where"] == _EVERYWHERE)
 
 
 def downloaders() -> Sequence[str]:

@@ -53,7 +53,7 @@ class Directory:
     def program(self, name: str, text: str = "") -> None:
         file = self.root / "programs" / name
         file.parent.mkdir(exist_ok=True)
-        # It may be a link to one of this machine's.
+        # It may be a link to the real one, which must not be written to.
         file.unlink(missing_ok=True)
         file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)

@@ -503,7 +503,7 @@ def test_a_held_breaker_is_told_and_shown_until_it_is_not() -> None:
     assert told.message.startswith("30 of 100 nodes are unhealthy")
     assert told.message.endswith(": w0, w1, w10 and 27 more")
     assert held() == 1
-    kubenode = reported(kubenode, [*ill[:25], *well])
+    kubenode = reported(kubenode, [*ill[:23], *well])
     assert kubenode.status.condition("RemediationAllowed") is None
     assert held() is None
     # Where nothing is remedied nothing is held.

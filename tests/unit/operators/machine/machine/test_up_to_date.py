@@ -133,7 +133,7 @@ def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nob
     assert joining.turning(given)
     assert isinstance(decide.decide(given).step.call, JoinCluster)
     waits = replace(given, turn=False)
-    assert decide.decide(waits).step == Step(after=decide.TURN_AGAIN)
+    assert decide.decide(waits).step == Step(after=joining.TURN_AGAIN)
     status, conditions = shown(waits)
     assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
     told = status.condition("Joined")

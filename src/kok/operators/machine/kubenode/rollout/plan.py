@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from kok.api.fields import span
 from kok.api.machine.rollout import RolloutNode, RolloutStatus, resolved
@@ -299,11 +298,8 @@ def _ended(scene: Scene, record: RolloutStatus, rolling: frozenset[str]) -> Roll
         phase = "Done"
     if phase not in ("RolledBack", "Aborted", "Done"):
         return record
-    end: dict[str, Any] = {
-        "phase": phase,
-        "ended_at": scene.view.now.replace(microsecond=0),
-        "next": [],
-    }
+    now = scene.view.now.replace(microsecond=0)
+    end: dict[str, object] = {"phase": phase, "ended_at": now, "next": []}
     return record.model_copy(update=end)
 
 

@@ -139,11 +139,11 @@ def _trouble(machine: Machine, now: State) -> str:
         if told is not None and told.status == "False" and told.reason in _FAILS:
             return f"{told.reason}: {told.message}"[:1024]
     ready, known = status.condition("Ready"), status.remediation
+    if now is not State.BROKEN:
+        return ""
     if known is not None and faults.disables(known):
         return f"{known.fault}: {known.message}"[:1024]
-    if now is State.BROKEN and ready is not None:
-        return f"{ready.reason}: {ready.message}"[:1024]
-    return ""
+    return f"{ready.reason}: {ready.message}"[:1024] if ready is not None else ""
 
 
 def silent(live: Manifest) -> bool:

@@ -336,11 +336,7 @@ def _what(view: MachineView) -> str:
     found = crossing(view)
     if found is None:
         return "its software"
-    return (
-        "its runtime"
-        if found == runtime_switch.switch(view)
-        else "the minor version of its kubelet"
-    )
+    return "its runtime" if found == runtime_switch.switch(view) else "its kubelet"
 
 
 def _action(

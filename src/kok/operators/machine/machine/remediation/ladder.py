@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from kok.api.fields import span
 from kok.api.machine.remediation import (
@@ -178,7 +178,7 @@ def _seen(known: RemediationStatus | None, fault: Fault, now: datetime) -> Remed
     if known.well is None:
         # One leads to another: a host that does not come back from its reboot, for example.
         return known.model_copy(update=told)
-    again: dict[str, Any] = {**told, "since": now, "well": None}
+    again: dict[str, object] = {**told, "since": now, "well": None}
     if (known.fault, known.service or "") != fault.identity:
         again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None}
     return known.model_copy(update=again)
@@ -228,7 +228,7 @@ def _due(record: RemediationStatus, given: Situation, rung: Rung | None = None) 
     if record.at is None:
         return settled
     if record.rung is None:
-        pause = min(BACK_OFF_MOST, BACK_OFF * 2.0 ** min(max(record.rounds - 1, 0), 10))
+        pause: timedelta = min(BACK_OFF_MOST, BACK_OFF * 2 ** min(max(record.rounds - 1, 0), 10))
         return max(settled, record.at + pause)
     failed = record.job is not None and record.job.exit not in (None, 0)
     given_time = FAILED if failed and given.reached else patience(given.policy, record.rung)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncssh
 
@@ -274,6 +275,8 @@ class Connection:
 
         self._line.carry(+1)
         inner, loop = _Passage(over), asyncio.get_running_loop()
+        # Not declared to be one, but it is what asyncssh itself gives in the place of a session.
+        session: Any = asyncssh.SSHForwarder(inner)
         loose: list[socket.socket] = []
         try:
             near, far = loose[:] = socket.socketpair()
@@ -282,11 +285,7 @@ class Connection:
             await loop.create_connection(lambda: inner, sock=far)
             loose.remove(far)  # It is the transport's by now.
             async with asyncio.timeout(self._timeouts.connect):
-                await self._connection.create_connection(
-                    lambda: asyncssh.SSHForwarder(inner),  # type: ignore[arg-type, return-value]
-                    address,
-                    port,
-                )
+                await self._connection.create_connection(lambda: session, address, port)
         except BaseException as error:
             for end in loose:
                 end.close()

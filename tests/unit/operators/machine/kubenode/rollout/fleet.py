@@ -36,6 +36,8 @@ class One:
     served: bool = True
     good: Manifest | None = None
     operation: Manifest | None = None
+    fault: Manifest | None = None
+    """What is known to be wrong with its host."""
     since: datetime = NOW - timedelta(hours=1)
 
     def spec(self) -> list[Manifest]:
@@ -58,6 +60,8 @@ class One:
             status["lastGood"] = self.good
         if self.operation is not None:
             status["operation"] = self.operation
+        if self.fault is not None:
+            status["remediation"] = self.fault
         made = builders.machine(
             metadata={"name": self.name, "generation": self.generation},
             node=self.name,

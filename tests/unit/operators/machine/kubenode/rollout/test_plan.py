@@ -62,8 +62,9 @@ def test_nothing_is_recorded_of_what_changes_nothing() -> None:
 
 def test_nodes_that_are_out_of_service_use_up_the_budget() -> None:
     rolled = fleet(canary=0, maxUnavailable=2)
-    rolled.places["w6"].ready = "False"
     rolled.places["w6"].version = NEW
+    rolled.places["w6"].proves(rolled.now)
+    rolled.places["w6"].ready = "False"
     assert rolled.passes() == ["w1"]
     # Unknown readiness is no readiness.
     rolled = fleet(canary=0, maxUnavailable=2)
@@ -256,6 +257,19 @@ def test_a_node_that_breaks_while_it_soaks_goes_back() -> None:
     rolled.after(30)
     assert rolled.passes() == ["w1"]
     assert rolled.versions() == [BASE] * 6
+
+
+def test_a_node_whose_runtime_hangs_while_it_soaks_goes_back_though_it_is_ready() -> None:
+    rolled = fleet(onFailure="Rollback", soak="10m")
+    rolled.passes()
+    rolled.places["w1"].proves(rolled.now)
+    rolled.passes()
+    hangs = {"fault": "ServiceHung", "component": "containerd", "message": "it answers nothing"}
+    rolled.places["w1"].fault = {**hangs, "since": "2026-11-02T12:00:00Z"}
+    rolled.passes()
+    rolled.after(30)
+    assert rolled.passes() == ["w1"]
+    assert recorded(rolled).nodes[0].why == "ServiceHung: it answers nothing"
 
 
 def test_others_of_the_batch_come_to_their_end_while_one_goes_back() -> None:
