@@ -121,14 +121,14 @@ class HostClient:
     async def _watch_once(self, what: Watch, told: Callable[[str], None]) -> None:
         connection = await self._connection()
         # Where one command at a time is all there may be, others must have their turn.
-        alone = connection.commands > 1
-        seconds = watching.SECONDS if alone else watching.ONCE
+        held = await connection.side_by_side() > 1
+        seconds = watching.SECONDS if held else watching.ONCE
         try:
             await watching.follow(connection, what, told, seconds=seconds)
         except ScriptFailed:
             # The connection is well, and there is nothing else that would tell.
             await self.clock.wait(asyncio.Event(), watching.AGAIN)
-        if not alone:
+        if not held:
             await self.clock.wait(asyncio.Event(), watching.TICK)
 
     async def run_jobs(

@@ -16,6 +16,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.api.operation import Operation
+from kok.operators.machine.component.render import rendered
 from kok.operators.machine.kubenode import conditions, render, software
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
 from kok.runtime.clock import SystemClock
@@ -125,6 +126,16 @@ def test_gpus_bring_toolkit_and_driver_with_their_parameters() -> None:
         "1.20.2",
         {"runtime": "containerd", "defaultRuntime": True},
     )
+
+
+def test_what_the_toolkit_repeats_of_the_runtime_changes_with_it() -> None:
+    found = chosen(nvidia={}, kubelet={"cgroupDriver": "cgroupfs"})
+    assert found["nvidia-toolkit"][1]["cgroupDriver"] == "cgroupfs"
+    made = [
+        rendered(builders.builtin("nvidia-toolkit"), builders.machine(), params, builders.survey())
+        for params in ({"cgroupDriver": "cgroupfs"}, {})
+    ]
+    assert made[0].config != made[1].config
 
 
 def test_without_a_driver_the_one_of_the_host_is_left_alone() -> None:

@@ -33,6 +33,8 @@ from kok.operators.machine.remote.ssh.sentences import (
     wrong_password,
 )
 
+_TRIED_FOR = 30.0
+"""Seconds within which two commands that do nothing have to be through."""
 _REFUSED_FIRST, _REFUSED_MOST = 0.05, 1.0
 """Seconds until a channel is asked for again where the host still counts one that is over, and up to
 which that doubles: sshd answers what came in one packet before it tidies up."""
@@ -92,6 +94,7 @@ class Connection:
         self._line = line
         self._timeouts = timeouts
         self._channels = Channels()
+        self._tried = False
         self._ended = False
         self.target = target
         self.lost: Callable[[HostError], None] | None = None
@@ -111,6 +114,15 @@ class Connection:
     def commands(self) -> int:
         """How many commands may run on it side by side, as far as is known."""
         return self._channels.most
+
+    async def side_by_side(self) -> int:
+        """How many commands may run on it side by side, once it was tried with two: a host tells of
+        it by refusing. Raises `HostError`."""
+        if not self._tried:
+            self._tried = True
+            both = (self.run("true\n", deadline=_TRIED_FOR) for _ in range(2))
+            await asyncio.gather(*both)
+        return self.commands
 
     @property
     def reached(self) -> str:

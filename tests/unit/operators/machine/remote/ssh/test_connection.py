@@ -151,6 +151,19 @@ async def test_a_host_that_allows_few_sessions_is_asked_one_thing_after_the_othe
     connection.close()
 
 
+async def test_whether_commands_run_side_by_side_is_found_out_once(host: FakeHost) -> None:
+    connection = await connected(host)
+    assert await connection.side_by_side() > 1
+    begun = host.scripts
+    assert await connection.side_by_side() > 1
+    assert host.scripts == begun
+    connection.close()
+    host.sessions = 1
+    connection = await connected(host)
+    assert await connection.side_by_side() == 1
+    connection.close()
+
+
 async def test_a_host_whose_only_session_is_taken_is_alive(host: FakeHost) -> None:
     host.sessions = 1
     connection = await connected(host)

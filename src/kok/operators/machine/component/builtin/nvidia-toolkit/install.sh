@@ -76,7 +76,8 @@ dropin=/etc/containerd/conf.d/99-nvidia.toml
 before=$(sum "$dropin")
 mkdir -p "${dropin%/*}"
 # It writes the main file anew as well, which is none of its business: it gets a copy. What an earlier run
-# wrote must not count.
+# wrote must not count. The drop-in repeats the options of runc (cgroup driver: {{ params.cgroupDriver }}),
+# and is made anew with them.
 cp "$config" "$work/config.toml"
 rm -f "$dropin"
 /usr/bin/nvidia-ctk runtime configure --runtime=containerd --config="$work/config.toml" \
