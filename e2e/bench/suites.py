@@ -7,28 +7,27 @@ import statistics
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from e2e import demo
-from e2e.bench import backup, clusters, etcd, fairness
+from e2e.bench import clusters, fairness
 from e2e.bench.bare import control_plane
 from e2e.bench.earlier import earlier
+from e2e.bench.etcd import backup
+from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
+from e2e.bench.machine import nodes
+from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
 from e2e.bench.upgrades import fleet as upgraded_fleet
 from e2e.bench.upgrades import one as upgraded_one
 from e2e.bench.upgrades.standins import measure as upgraded_standins
 from e2e.bench.usage import cores, mebibytes, usage
-from e2e.fixtures import userfiles
 from e2e.framework.environment import Environment
-from e2e.framework.follow import has, is_not
+from e2e.framework.follow import has
 from e2e.framework.install import NAMESPACE as OPERATORS
-from kok.api import Cluster, KubeNode, Machine
-from kok.kube import kinds
+from kok.api import Cluster
 
 ROUNDS = 3
 FLEET = 5
-WORKER = "worker-2"
-"""Not the demo's host: the demo may be running in the same lab."""
 REST_SECONDS = 300.0
 SETTLE_SECONDS = 60.0
 
@@ -110,36 +109,10 @@ async def _control_plane(w: Environment) -> AsyncIterator[Figure]:
         yield figure(f"memory-{container}", values, "MiB", note="one pod, resident")
 
 
-async def join(w: Environment) -> AsyncIterator[Figure]:
-    """A Machine from its creation to a Ready node, everything installed from artifacts."""
-    name = f"{demo.CLUSTER}-workers-{WORKER}"
-    kind = Machine.info.kind
-    text = userfiles.first_cluster(w.lab, WORKER, namespace=clusters.NAMESPACE)
-    await w.apply(
-        userfiles.ssh_secret(w.lab, WORKER, clusters.NAMESPACE),
-        userfiles.checksums(w.lab, clusters.NAMESPACE),
-    )
-    await w.apply(*userfiles.documents(text))
-    await w.until(Cluster.info.kind, clusters.NAMESPACE, demo.CLUSTER, has("Ready"), 180.0)
-    times, uid = [], ""
-    for _ in range(ROUNDS):
-        await w.until(kind, clusters.NAMESPACE, name, is_not(uid), 240.0)
-        begin = w.report.elapsed
-        machine = await w.until(kind, clusters.NAMESPACE, name, has("Ready"), 240.0)
-        if uid:  # the first one overlapped with the making of the control plane
-            times.append(w.report.elapsed - begin)
-        uid = machine["metadata"]["uid"]
-        await w.kube.delete(kind, name, clusters.NAMESPACE)
-    yield figure("machine-join", times, "s", 25.0, note="Machine created until Node Ready")
-    await w.kube.delete(KubeNode.info.kind, f"{demo.CLUSTER}-workers", clusters.NAMESPACE)
-    await w.gone(KubeNode.info.kind, clusters.NAMESPACE, f"{demo.CLUSTER}-workers", 240.0)
-    await clusters.delete(w, demo.CLUSTER)
-    await w.kube.delete(kinds.SECRET, userfiles.SSH_SECRET, clusters.NAMESPACE)
-
-
 SUITES: dict[str, Suite] = {
     "create": create,
-    "join": join,
+    "machine-join": nodes.join,
+    "machine-many": nodes.many,
     "fleet": fleet,
     "fairness": fairness.fairness,
     "earlier": earlier,
@@ -160,11 +133,12 @@ ALONE: dict[str, Alone] = {
     "apiclients": apiclients.apiclients,
     "store": store.store,
     "upgrade-standins": upgraded_standins.standins,
+    "machine-hosts": simulated.hosts,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {
     subject: tuple(name for name in {**ALONE, **SUITES} if name.startswith(f"{subject}-"))
-    for subject in ("etcd", "upgrade")
+    for subject in ("etcd", "machine", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
 USUAL = ("demo", "texts", *(name for name in SUITES if name != "earlier"))

@@ -15,6 +15,7 @@ On the command line::
     python -m e2e.lab s3                             an S3 server beside registry and artifacts
     python -m e2e.lab prepull IMAGE...               pull images onto the meta hosts
     python -m e2e.lab host add|kill|start|pause|unpause|restart|cut|heal|reset|remove|ssh NAME
+                                                     add and reset take --system debian-13
 
 ``KOK_LAB`` names the lab (default ``kok``); several live side by side. ``KOK_CACHE`` is where
 binaries, images and artifacts are kept (default ``~/.cache/kok``), logs of builds among them in
@@ -52,7 +53,8 @@ In Python everything is asynchronous::
     await lab.pause(name)     a host that hangs; lab.unpause(name)
     await lab.restart(name)   a reboot
     await lab.cut(name)       a host without network; lab.heal(name)
-    await lab.reset(name)     the same host, bare again, with a new SSH host key
+    await lab.reset(name)     the same host, bare again, with a new SSH host key; and
+                              lab.reset(name, "debian-13") with another operating system
     await lab.remove(name)
     await lab.want(kubernetes="v1.36.4", etcd=["v3.7.3"])       build and serve further versions
     await lab.want_s3() -> S3     endpoint, access_key, secret_key, region, ca (PEM); buckets and

@@ -15,7 +15,7 @@ from e2e.lab.cluster import state as states
 from e2e.lab.cluster.state import Store
 from e2e.lab.errors import LabError
 from e2e.lab.images import operator_image, rootfs
-from e2e.lab.lab import Lab
+from e2e.lab.lab import SYSTEM, Lab
 from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.plan import BUILD_SECONDS, usual
@@ -33,6 +33,7 @@ app.add_typer(host_app, name="host")
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Name = Annotated[str, typer.Argument(help="meta-N or worker-N")]
+System = Annotated[str, typer.Option(help=f"one of {', '.join(rootfs.SYSTEMS)}")]
 
 
 def _do(work: Coroutine[Any, Any, T]) -> T:
@@ -180,12 +181,22 @@ def prepull(images: Annotated[list[str], typer.Argument(help="image references")
 
 
 @host_app.command()
-def add() -> None:
+def add(system: System = SYSTEM) -> None:
     """Make one more bare host."""
 
     async def work() -> None:
-        host = await (await Lab.open()).add_worker()
+        host = await (await Lab.open()).add_worker(system=system)
         print(f"{host.name} {host.address}")
+
+    _do(work())
+
+
+@host_app.command()
+def reset(name: Name, system: System = SYSTEM) -> None:
+    """Replace a worker by a bare one with a new host key."""
+
+    async def work() -> None:
+        await (await Lab.open()).reset(name, system)
 
     _do(work())
 
@@ -215,7 +226,6 @@ def _on_host(verb: str, summary: str) -> None:
 
 for _verb, _summary in {
     "remove": "Remove a host with its disks.",
-    "reset": "Replace a worker by a bare one with a new host key.",
     "kill": "Cut a host's power.",
     "start": "Switch a killed host on again.",
     "restart": "Reboot a host.",

@@ -24,11 +24,15 @@ from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
-from e2e.lab.services import s3
+from e2e.lab.programs.sources import DOCKER
+from e2e.lab.services import nvidia, s3
 from e2e.lab.services.artifacts import Artifact
 from e2e.lab.services.s3 import S3
 from e2e.lab.steps.graph import Graph
 from e2e.lab.steps.progress import reporter
+
+SYSTEM = "debian-12"
+"""What worker hosts run unless another is named."""
 
 
 class Lab:
@@ -181,22 +185,25 @@ class Lab:
             raise LabError(f"{name} does not run: nothing can be started in its network")
         return ("nsenter", f"--net=/proc/{found.pid}/ns/net", "--")
 
-    async def add_worker(self, name: str | None = None) -> Host:
-        """Make one more bare host; by default under the first free name."""
+    async def add_worker(self, name: str | None = None, system: str = SYSTEM) -> Host:
+        """Make one more bare host; by default under the first free name. ``system`` is one of
+        ``rootfs.SYSTEMS``; its root file system is made at its first time."""
+        if system not in rootfs.SYSTEMS:
+            raise LabError(f"no host runs {system}; there are {', '.join(rootfs.SYSTEMS)}")
         async with self.supplies.cache.lock("hosts", self.name):
-            image = await rootfs.ensure(self.supplies.cache, rootfs.HOST)
+            image = await rootfs.ensure(self.supplies.cache, rootfs.SYSTEMS[system])
             if name is None:
                 taken = {host.name for host in await self.hosts()}
                 free = (f"worker-{index}" for index in range(1, len(taken) + 2))
                 name = next(each for each in free if each not in taken)
             return await self.inventory.ensure(name, image)
 
-    async def reset(self, name: str) -> Host:
+    async def reset(self, name: str, system: str = SYSTEM) -> Host:
         """Replace a worker by a bare one of the same name and address, with a new host key."""
         if self.inventory.host(name).role != "worker":
             raise LabError(f"{name} holds the meta cluster; only workers can be reset")
         await self.inventory.remove(name)
-        return await self.add_worker(name)
+        return await self.add_worker(name, system)
 
     async def remove(self, name: str) -> None:
         """Remove a host with its disks; of the meta hosts only those that joined the first."""
@@ -268,6 +275,17 @@ class Lab:
         wanted += [catalog.etcd(version) for version in etcd]
         await self.prepull(*(image.reference for image in wanted))
 
+    async def want_docker(self, console: Console | None = None) -> str:
+        """Serve Docker and cri-dockerd to hosts; the version of Docker's engine."""
+        await self.supplies.decide(*programs_of("cri-dockerd"))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        plan.serve_docker()
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        return DOCKER
+
     async def want_s3(self, console: Console | None = None) -> S3:
         """An S3 server that pods, hosts and machine reach; what it holds stays until `down`."""
         graph = Graph()
@@ -279,6 +297,19 @@ class Lab:
                 await graph.run(progress)
             binary = self.supplies.builder.path(s3.PROGRAM)
             return await s3.ensure(self.state, self.store, self.inventory.network, binary)
+
+    async def want_nvidia(self, console: Console | None = None) -> None:
+        """What hosts with GPUs fetch and pull, see `services.nvidia`."""
+        supplies, graph = self.supplies, Graph()
+        plan = BuildPlan(supplies, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
+        plan.programs(nvidia.TOOLKIT)
+        built = plan.programs(nvidia.PLUGIN)
+        plan.serve_images("nvidia", (catalog.device_plugin(),), built, toolbox)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        await nvidia.serve(supplies.cache, supplies.artifacts, supplies.builder)
 
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""

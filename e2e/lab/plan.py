@@ -17,7 +17,7 @@ from e2e.lab.machine import preflight
 from e2e.lab.machine.cache import Cache
 from e2e.lab.programs.binaries import Builder, Program, architecture, group_of, in_wheel, program
 from e2e.lab.programs.releases import NotAvailable, Releases
-from e2e.lab.programs.sources import BY_NAME, ETCD, KUBERNETES, RUNC, SOURCES, Source
+from e2e.lab.programs.sources import BY_NAME, DOCKER, ETCD, KUBERNETES, RUNC, SOURCES, Source
 from e2e.lab.services import artifacts as artifact
 from e2e.lab.services.artifacts import Artifacts
 from e2e.lab.services.servers import Services
@@ -195,6 +195,12 @@ class BuildPlan:
             artifacts=(binaries, base),
         )
 
+    def serve_docker(self) -> str:
+        """Docker and cri-dockerd as artifacts; a lab has them only on request."""
+        built, packages = self.programs("cri-dockerd"), self.rootfs(rootfs.DOCKER)
+        run = partial(_docker_artifacts, self.supplies)
+        return self._add("artifacts docker, cri-dockerd", run, (built, packages))
+
     def forget_sources(self) -> None:
         """Make room once all programs are there."""
 
@@ -238,6 +244,35 @@ async def _archive(
     members = {f"{prefix}{item}": supplies.builder.path(program(item)) for item in programs}
     path = artifact.archive_path(name, version, architecture())
     await supplies.artifacts.add_archive(name, version, path, members)
+
+
+# Where Debian has what lies in the archive of Docker's static programs.
+_DOCKER = {
+    "containerd": "/usr/bin/containerd",
+    "containerd-shim-runc-v2": "/usr/bin/containerd-shim-runc-v2",
+    "ctr": "/usr/bin/ctr",
+    "docker": "/usr/bin/docker",
+    "docker-init": "/usr/bin/tini-static",
+    "docker-proxy": "/usr/sbin/docker-proxy",
+    "dockerd": "/usr/sbin/dockerd",
+    "runc": "/usr/sbin/runc",
+}
+
+
+async def _docker_artifacts(supplies: Supplies) -> None:
+    """Docker as Debian builds it, in the archive that Docker publishes; and cri-dockerd."""
+
+    async def extract(work: Path) -> None:
+        for name, path in _DOCKER.items():
+            await rootfs.extract(supplies.cache, rootfs.DOCKER.image, path, work / name)
+
+    key = ("programs", "docker", DOCKER, f"{architecture()}-{rootfs.DOCKER.digest}")
+    programs = await supplies.cache.ensure(key, extract)
+    members = {f"docker/{name}": programs / name for name in _DOCKER}
+    path = artifact.archive_path("docker", DOCKER, architecture())
+    await supplies.artifacts.add_archive("docker", DOCKER, path, members)
+    cri = BY_NAME["cri-dockerd"]
+    await _archive(supplies, "cri-dockerd", cri.version, "cri-dockerd/", cri.programs)
 
 
 async def ensure_runc(cache: Cache, releases: Releases) -> Path:

@@ -55,13 +55,36 @@ _CONTROL_PLANE = {
 }
 _IMAGES = {"registry": "mirror.example:5000", "pullSecrets": ["mirror"]}
 _SSH = {"user": "ops", "secret": "ops-ssh"}
+
+
+def behind(bastion: str) -> Spec:
+    """`ssh` of a spec whose hosts are behind a bastion at that address."""
+    jump = {"port": 2222, "user": "jump", "secret": "bastion-ssh", "hostKey": FINGERPRINT}
+    return {**_SSH, "jump": {"address": bastion, **jump}}
+
+
+_BEHIND = behind("bastion.example")
 _TAINT = {"key": "example.com/gpu", "value": "yes", "effect": "NoSchedule"}
 _COMPONENTS = [{"name": "my-agent", "version": "1.4.0", "params": {"level": 3, "tags": ["a"]}}]
 _ARTIFACTS = {"baseURL": "https://artifacts.example", "checksums": "sums", "ca": "PEM"}
+_REMEDIATION = {
+    "mode": "Report",
+    "maxUnhealthy": "40%",
+    "upTo": "Reinstall",
+    "patience": {"restart": "1m", "reinstall": "2m", "reboot": "3m", "replace": "4m"},
+}
 _NODE: Spec = {
     "cluster": "shop",
     "version": "1.36.4",
     "runtime": {"type": "containerd", "version": "2.3.7"},
+    "nvidia": {
+        "driver": {
+            "version": "595.91.07",
+            "kernelModules": "proprietary",
+            "kernelHeaders": "Require",
+        },
+        "toolkit": {"version": "1.20.2", "defaultRuntime": False},
+    },
     "components": _COMPONENTS,
     "artifacts": _ARTIFACTS,
     "registry": {"mirrors": {"*": ["http://mirror.example:5000"]}},
@@ -69,6 +92,21 @@ _NODE: Spec = {
     "labels": {"example.com/tier": "web", "empty": ""},
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
+    "remediation": _REMEDIATION,
+    "rollout": {
+        "canary": 2,
+        "batch": "50%",
+        "maxUnavailable": 3,
+        "pause": "10m",
+        "drainTimeout": "3m",
+        "onDrainTimeout": "Skip",
+        "soak": "2m",
+        "deadline": "20m",
+        "onFailure": "Rollback",
+        "paused": True,
+        "abort": "0123456789abcdef",
+        "retry": "2",
+    },
     "paused": True,
 }
 _HOSTS = [
@@ -245,11 +283,15 @@ FULL: dict[str, list[Spec]] = {
                     "forEach": "levels",
                 }
             ],
+            "services": ["tool", "tool@1"],
             "scripts": dict.fromkeys(
                 ("probe", "install", "upgrade", "uninstall", "health", "restart"), "true"
             ),
             "dependsOn": ["containerd"],
             "timeout": "10m",
+            "change": "drain",
+            "changeVersion": "reboot",
+            "remains": [{"path": "/var/lib/tool", "names": ["db-*", "tmp"]}],
         }
     ],
     "EtcdBackup": [
@@ -307,10 +349,12 @@ FULL: dict[str, list[Spec]] = {
             "port": 2222,
             "ssh": _SSH,
             "hostKey": FINGERPRINT,
-        }
+        },
+        {"address": "10.0.0.21", "ssh": _BEHIND},
     ],
     "KubeNode": [
         {**_NODE, "hosts": _HOSTS, "ssh": _SSH},
+        {**_NODE, "hosts": [{"name": "w1", "address": "10.0.0.21"}], "ssh": _BEHIND},
         {**_NODE, "replicas": 3, "pool": {"matchLabels": {"rack": "a"}}},
     ],
     "Machine": [
@@ -328,8 +372,11 @@ FULL: dict[str, list[Spec]] = {
             "labels": {"tier": "web"},
             "taints": [_TAINT],
             "drainTimeout": "2m",
+            "remediation": {**_REMEDIATION, "maxUnhealthy": 2},
+            "rollout": {"drainTimeout": "3m", "onDrainTimeout": "Force", "soak": "2m"},
             "paused": True,
-        }
+        },
+        {"cluster": "shop", "node": "w1", "address": "10.0.0.21", "ssh": _BEHIND},
     ],
 }
 """For each kind specs that together set every field there is."""

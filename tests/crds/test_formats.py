@@ -96,7 +96,14 @@ WRONG = {
     "write a path without / in front, below the artifact address": ("/v1/tool", "a b"),
     "write 64 lower-case hexadecimal digits, as sha256sum prints them": ("abc", "A" * 64),
     "write an absolute path, such as /etc/tool.conf": ("etc/tool.conf", "/etc/a\nb", "/"),
+    "write the name of a systemd service without .service": ("/tool", "two words", "tool."),
     "write permissions as a text of four octal digits, such as '0644'": ("644", "rw-", "0888"),
+    "write an absolute path of two parts or more, such as /var/lib/tool": (
+        "/var",
+        "var/lib",
+        "/a//b",
+    ),
+    "write a name or a shell pattern, without / and blanks": ("a/b", "a b", ""),
     "write the flag without dashes in front, such as event-ttl": ("--event-ttl", "eventTTL"),
     "write a domain such as cluster.local": ("cluster.local.", "Cluster.Local"),
     "write a version such as 1.4.0 or 2.0-rc.1, in lower-case letters, digits, dots and dashes": (

@@ -38,6 +38,10 @@ VOLUMES = {
 _NAME = re.compile(r"(meta|worker)-([1-9]\d{0,2})")
 _BOOT_SECONDS = 60.0
 
+# In a container systemd reads its own arguments as those of the kernel. From 256 on it refuses control
+# groups v1, which the machine may have, unless it is told so; older ones take no notice.
+_INIT = ("/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
+
 _PREPARE = """\
 set -eu
 printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost\\n%s %s\\n' "$ADDRESS" "$NAME" > /etc/hosts
@@ -116,9 +120,7 @@ class Hosts:
             # A new container on old disks would be neither a new host nor the old one.
             await self.remove(name)
             await self._create_volumes(host)
-            await podman.make(
-                self.state.name, host.container, image, self._options(host), ("/sbin/init",)
-            )
+            await podman.make(self.state.name, host.container, image, self._options(host), _INIT)
         await self._prepare(host)
         await self.heal(name)
         await self.wait(name)

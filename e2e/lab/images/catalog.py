@@ -19,6 +19,7 @@ FLANNEL_CNI = "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1"
 LOCAL_PATH = "docker.io/rancher/local-path-provisioner:v0.0.30"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 NETWORK_POLICIES = "registry.k8s.io/networking/kube-network-policies:v0.8.0"
+DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 TOOLBOX = "kok.dev/lab/toolbox:bookworm"
 
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -134,6 +135,12 @@ def network_policies() -> Image:
         base=rootfs.TOOLBOX,
         entrypoint=(f"{_BIN}/{name}",),
     )
+
+
+def device_plugin() -> Image:
+    """NVIDIA's device plugin; where there is no driver it says so."""
+    name = "nvidia-device-plugin"
+    return Image(DEVICE_PLUGIN, {f"/usr/bin/{name}": program(name)}, base=rootfs.TOOLBOX)
 
 
 def tools() -> tuple[Image, ...]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tarfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e.lab.machine.cache import Cache
@@ -20,6 +20,7 @@ from e2e.lab.steps.durations import Durations
 from e2e.lab.steps.forecast import Pending
 
 SUITE = "bookworm"
+"""The Debian release of all that does not name another."""
 FILES = Path(__file__).parent / "files"
 IMAGE_PREFIX = "localhost/kok-lab"
 USUAL_SECONDS = 45.0
@@ -36,17 +37,20 @@ class RootFS:
     name: str
     packages: tuple[str, ...]
     commands: tuple[str, ...] = ()
+    suite: str = SUITE
+    files: str = ""
+    """Whose files it has, if not those of its own name."""
 
     @property
     def overlay(self) -> Path | None:
         """Files laid over the packages' own, if there are any for this one."""
-        found = FILES / self.name
+        found = FILES / (self.files or self.name)
         return found if found.is_dir() else None
 
     @property
     def digest(self) -> str:
         """Short hash of the recipe."""
-        recipe = [SUITE, architecture(), *self.packages, *self.commands]
+        recipe = [self.suite, architecture(), *self.packages, *self.commands]
         return _digest(*recipe, *(_contents(self.overlay) if self.overlay else ()))
 
     @property
@@ -68,15 +72,23 @@ HOST = RootFS(
         *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "ca-certificates", "curl"),
         *("iproute2", "iptables", "nftables", "kmod", "conntrack", "ethtool", "socat", "ipset"),
         *("procps", "mount", "util-linux", "iputils-ping", "libseccomp2", "libpam-systemd"),
+        # Debian's dockerd, which stands in for Docker's own, is linked with it.
+        "libdevmapper1.02.1",
     ),
     (
         'chroot "$1" useradd --create-home --shell /bin/bash ops',
         'chmod 0440 "$1/etc/sudoers.d/ops"',
+        'chmod 0755 "$1/usr/local/lib/lab/runc"',
         'rm -f "$1"/etc/ssh/ssh_host_*',
         f'chroot "$1" systemctl mask {" ".join(_MASKED)}',
         ': > "$1/etc/machine-id"',
     ),
 )
+SYSTEMS = {
+    "debian-12": HOST,
+    "debian-13": replace(HOST, name="host-debian-13", suite="trixie", files=HOST.name),
+}
+"""What worker hosts may run. Others than Debian's are not to be had from registries of packages."""
 TOOLBOX = RootFS(
     "toolbox",
     (
@@ -86,6 +98,8 @@ TOOLBOX = RootFS(
 )
 # It carries runc for the hosts too: a program of the same Debian release as theirs.
 SERVICES = RootFS("services", ("docker-registry", "nginx-light", "runc"))
+# Docker's engine is taken out of it; nothing runs in it.
+DOCKER = RootFS("docker", ("docker.io", "containerd", "runc", "tini"))
 PYTHON = RootFS("python", ("python3", "python3-venv", "python3-pip", "ca-certificates"))
 
 
@@ -177,7 +191,7 @@ async def _debootstrap(rootfs: RootFS, tar: Path, log: Path) -> None:
         f"--include={','.join(rootfs.packages)}",
         *exclude,
         *hooks,
-        *(SUITE, str(tar), *mirror),
+        *(rootfs.suite, str(tar), *mirror),
         # What a killed run leaves is swept with the rest of its workspace, and not left in /tmp.
         env={"TMPDIR": str(tar.parent)},
         log=log,

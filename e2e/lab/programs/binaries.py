@@ -256,7 +256,7 @@ class Builder:
         source, version = items[0].source, items[0].version
         flags = f"-s -w {source.at(version)}"
         if source.static_cgo:
-            flags += " -linkmode external -extldflags -static"
+            flags += f" -linkmode external -extldflags '{source.extldflags}'"
         # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         if items[0].clock:

@@ -16,6 +16,7 @@ KUBERNETES_PREVIOUS = "v1.36.4"
 ETCD = "v3.6.10"
 # Debian's, of the release that the lab's hosts are made of.
 RUNC = "v1.1.5"
+DOCKER = "20.10.24"
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Source:
 
     ``programs`` maps a binary's name to its package. ``companions`` names further modules (at the
     same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
-    v), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
-    shared libraries, so that they run in any image. ``on_request`` programs are no part of a lab
+    v), {bare} (without), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
+    shared libraries, so that they run in any image, by ``extldflags``. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
     begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
     programs; versions that it lacks are built. ``libraries`` names the source whose versions of common
@@ -40,6 +41,7 @@ class Source:
     companions: tuple[str, ...] = ()
     ldflags: str = ""
     static_cgo: bool = False
+    extldflags: str = "-static"
     on_request: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -49,8 +51,9 @@ class Source:
 
     def at(self, version: str) -> str:
         """``ldflags`` of one version."""
-        major, minor = version.removeprefix("v").split(".")[:2]
-        return self.ldflags.format(version=version, major=major, minor=minor)
+        bare = version.removeprefix("v")
+        major, minor = bare.split(".")[:2]
+        return self.ldflags.format(version=version, bare=bare, major=major, minor=minor)
 
     def modules(self, programs: Iterable[str]) -> tuple[str, ...]:
         """The modules that some programs are built from, the source's own one first."""
@@ -99,6 +102,10 @@ _COREDNS_MAIN = "\n".join(
         "",
     )
 )
+
+_NVIDIA = "github.com/NVIDIA"
+# NVIDIA's libraries come with the driver, and are looked for when a program runs.
+_WITHOUT_DRIVER = "-static -Wl,--unresolved-symbols=ignore-in-object-files"
 
 _ETCD = "go.etcd.io/etcd"
 _CNI = "github.com/containernetworking/plugins"
@@ -203,10 +210,44 @@ SOURCES: tuple[Source, ...] = (
         seconds=45,
     ),
     Source(
+        "cri-dockerd",
+        "github.com/Mirantis/cri-dockerd",
+        "v0.4.3",
+        {"cri-dockerd": "github.com/Mirantis/cri-dockerd"},
+        ldflags="-X github.com/Mirantis/cri-dockerd/cmd/version.Version={bare}",
+        on_request=True,
+        seconds=60,
+    ),
+    Source(
         "kube-network-policies",
         "sigs.k8s.io/kube-network-policies",
         "v0.8.0",
         {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
+        on_request=True,
+        seconds=60,
+    ),
+    Source(
+        "nvidia-container-toolkit",
+        f"{_NVIDIA}/nvidia-container-toolkit",
+        "v1.20.2",
+        _below(
+            f"{_NVIDIA}/nvidia-container-toolkit/cmd",
+            *("nvidia-ctk", "nvidia-container-runtime", "nvidia-cdi-hook"),
+        ),
+        ldflags=f"-X {_NVIDIA}/nvidia-container-toolkit/internal/info.version={{bare}}",
+        static_cgo=True,
+        extldflags=_WITHOUT_DRIVER,
+        on_request=True,
+        seconds=90,
+    ),
+    Source(
+        "nvidia-device-plugin",
+        f"{_NVIDIA}/k8s-device-plugin",
+        "v0.17.4",
+        _below(f"{_NVIDIA}/k8s-device-plugin/cmd", "nvidia-device-plugin"),
+        ldflags=f"-X {_NVIDIA}/k8s-device-plugin/internal/info.version={{bare}}",
+        static_cgo=True,
+        extldflags=_WITHOUT_DRIVER,
         on_request=True,
         seconds=60,
     ),

@@ -18,10 +18,12 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter
 
 from e2e.lab.machine.cache import Cache
-from e2e.lab.programs.binaries import architecture
+from e2e.lab.programs.binaries import ARCHITECTURES, architecture
 
 INDEX = "artifacts.json"
 KUBERNETES_PROGRAMS = ("kubelet", "kubectl", "kubeadm")
+MACHINES = {arch: machine for machine, arch in ARCHITECTURES.items() if arch != machine}
+"""What the kernel calls an architecture, and Docker with it."""
 
 
 class Artifact(BaseModel):
@@ -51,6 +53,8 @@ def archive_path(name: str, version: str, arch: str) -> str:
         "cni-plugins": f"cni-plugins/{version}/cni-plugins-linux-{arch}-{version}.tgz",
         "etcd": f"etcd/{version}/etcd-{version}-linux-{arch}.tar.gz",
         "runc": f"runc/{version}/runc.{arch}",
+        "docker": f"docker/linux/static/stable/{MACHINES[arch]}/docker-{bare}.tgz",
+        "cri-dockerd": f"cri-dockerd/{version}/cri-dockerd-{bare}.{arch}.tgz",
     }[name]
 
 

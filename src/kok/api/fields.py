@@ -384,21 +384,6 @@ class Images(ApiModel):
     """Names of `kubernetes.io/dockerconfigjson` Secrets in the same namespace."""
 
 
-class SSHAccess(ApiModel):
-    """How the operator logs in to a host."""
-
-    user: str = Field(
-        default="root",
-        min_length=1,
-        max_length=32,
-        pattern=r"^[a-z_][a-z0-9_.-]*$",
-        json_schema_extra=says("write a login name, such as ops"),
-    )
-    """Login name; anyone but root needs sudo without a password."""
-    secret: str = Field(min_length=1, max_length=253)
-    """Secret in the same namespace with `ssh-privatekey` (and `passphrase`), or `password`."""
-
-
 class ArtifactBase(ApiModel):
     """Where a host fetches software from."""
 

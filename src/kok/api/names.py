@@ -23,6 +23,8 @@ ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
 ABANDONED_HOSTS = "kok-abandoned-hosts"
 """ConfigMap beside the operators: hosts that were left without a clean-up, by the UID of their
 Machine, as JSON. It outlives the namespaces that they were used in."""
+ANNOTATION_PREFETCH = "kok.dev/prefetch"
+"""On a Machine: names of Components, separated by commas, whose files its host fetches beforehand."""
 ANNOTATION_CORDONED_BY = "kok.dev/cordoned-by"
 """On a Node of a business cluster that a Machine cordoned, as `namespace/name`; set and taken away in
 the very writes that cordon and uncordon it. A Node without it was cordoned by somebody else."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from kok.api.cluster.cluster import Cluster
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
 from kok.kube import kinds
 from kok.kube.budget.limits import TENANT

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import connected
 from kok.cli.table import age, cell
 from kok.kube import kinds

@@ -13,7 +13,7 @@ from kok.api.cluster.fleetstatus import FleetRow
 from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.meta import Condition
 from kok.api.printable import plain
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import connected
 from kok.cli.table import age, cell
 from kok.kube.client import Kube

@@ -11,10 +11,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kok.cli.options import UNSAID, KubectlOptions
 from kok.kube.http.access import Access, AccessError, in_cluster
 
 if TYPE_CHECKING:
@@ -23,18 +24,8 @@ if TYPE_CHECKING:
 DEFAULT = "~/.kube/config"
 
 
-@dataclass(frozen=True, slots=True)
-class KubectlOptions:
-    """What the command line says; empty where it says nothing."""
-
-    kubeconfig: str | None = None
-    context: str | None = None
-    user: str | None = None
-    groups: tuple[str, ...] = ()
-
-
 def from_environment(
-    options: KubectlOptions = KubectlOptions(), environ: Mapping[str, str] = os.environ
+    options: KubectlOptions = UNSAID, environ: Mapping[str, str] = os.environ
 ) -> Access:
     """The kubeconfig that is named, else those of `$KUBECONFIG`, the pod's account, the default.
 

@@ -12,7 +12,8 @@ from kok import pki
 from kok.api import KINDS, Cluster, Component
 from kok.api.meta import Kind, Manifest
 from kok.api.names import admin_kubeconfig_secret, context
-from kok.cli.identity import KubectlOptions, from_environment
+from kok.cli.identity import from_environment
+from kok.cli.options import KubectlOptions
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING

@@ -18,7 +18,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.upgrade import PreflightStatus, UpgradeFinding
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_PREFLIGHT
-from kok.cli.identity import KubectlOptions
+from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected
 from kok.cli.table import cell
 from kok.kube.client import Kube

@@ -28,7 +28,7 @@ import jinja2
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-COMPILED = 64
+COMPILED = 128
 """Texts that are kept compiled: templates are looked at on every pass and hardly ever change."""
 
 

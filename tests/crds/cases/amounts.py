@@ -28,7 +28,19 @@ ELECTION = (
     "1000 and 100"
 )
 
+UNHEALTHY = "write a number from 0 to 1000, or a share from 1% to 100%, such as 2 or 25%"
+
 SIZES = (
+    *(
+        of(
+            kind,
+            "spec.remediation.maxUnhealthy",
+            UNHEALTHY,
+            {"remediation": {"maxUnhealthy": wrong}},
+        )
+        for kind in ("KubeNode", "Machine")
+        for wrong in (-1, 1001, "0%", "101%", "few")
+    ),
     *(
         of_cluster("spec.etcd.members", f"spec.etcd.members {EVEN}", {"etcd": {"members": n}})
         for n in (0, 2, 9)

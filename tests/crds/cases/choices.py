@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.cases.case import Case, of, of_cluster
+from tests.crds.samples import behind
 
 MANAGED = tuple(
     of_cluster(
@@ -23,8 +24,8 @@ MANAGED = tuple(
 CHOICES = (
     of_cluster(
         "spec.addons[0].name",
-        "spec.addons: ingress is not built in; write coredns, kube-proxy or flannel, and create "
-        "an Addon object for manifests of your own",
+        "spec.addons: ingress is not built in; write coredns, kube-proxy, flannel or "
+        "nvidia-device-plugin, and create an Addon object for manifests of your own",
         {"addons": [{"name": "ingress"}]},
     ),
     *(
@@ -39,7 +40,8 @@ CHOICES = (
     of(
         "Addon",
         "spec.source.builtin",
-        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel",
+        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel, "
+        "nvidia-device-plugin",
         {"source": {"builtin": "dns"}},
     ),
     of(
@@ -47,6 +49,37 @@ CHOICES = (
         "spec",
         "spec: write either hosts (a list of name and address) or replicas with a pool, not both",
         {"replicas": 1, "pool": {}},
+    ),
+    *(
+        of(
+            kind,
+            "spec",
+            "spec.address: behind a bastion (ssh.jump) write the host's IP address, such as "
+            "10.0.0.21, since nobody can tell before it what a name leads to there",
+            {"address": "w1.example", "ssh": behind("192.0.2.1")},
+        )
+        for kind in ("Host", "Machine")
+    ),
+    of(
+        "KubeNode",
+        "spec",
+        "spec.hosts: behind a bastion (ssh.jump) write the hosts' IP addresses, such as 10.0.0.21, "
+        "since nobody can tell before it what a name leads to there",
+        {"hosts": [{"name": "w1", "address": "w1.example"}], "ssh": behind("192.0.2.1")},
+    ),
+    *(
+        of(
+            "KubeNode",
+            f"spec.rollout.{field}",
+            "write a number from 1 to 1000, or a share from 1% to 100%, such as 2 or 25%",
+            {"rollout": {field: wrong}},
+        )
+        for field, wrong in (
+            ("maxUnavailable", 0),
+            ("maxUnavailable", "0%"),
+            ("maxUnavailable", "101%"),
+            ("batch", "many"),
+        )
     ),
     Case(
         "KubeNode",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.crds.cases.case import of, of_cluster
+from tests.crds.samples import behind
 
 ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
 
@@ -103,6 +104,15 @@ FIXED = (
         "the Machine and create another, or, if it is the same host, change one after the other",
         {"port": 2222, "hostKey": f"SHA256:{'B' * 43}"},
         was={"hostKey": f"SHA256:{'A' * 43}"},
+    ),
+    of(
+        "Machine",
+        "spec",
+        "spec: ssh.jump.address and hostKey cannot both be changed at once, since that is another "
+        "host; delete the Machine and create another, or, if it is the same host, change one after "
+        "the other",
+        {"hostKey": f"SHA256:{'B' * 43}", "ssh": behind("192.0.2.2")},
+        was={"hostKey": f"SHA256:{'A' * 43}", "ssh": behind("192.0.2.1")},
     ),
     of(
         "Component",

@@ -168,7 +168,8 @@ def doll_operator() -> OperatorSpec:
 
 
 if __name__ == "__main__":
-    from kok.cli.identity import KubectlOptions, from_environment
+    from kok.cli.identity import from_environment
+    from kok.cli.options import KubectlOptions
     from kok.runtime.process.main import run
     from kok.runtime.settings import Settings
 

@@ -17,8 +17,9 @@ from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
 from typer.testing import CliRunner
 
-from kok.cli.identity import KubectlOptions, from_environment, from_files
+from kok.cli.identity import from_environment, from_files
 from kok.cli.main import app
+from kok.cli.options import KubectlOptions
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.http.access import AccessError

@@ -69,6 +69,7 @@ IMAGES = {
     "pause": "registry.k8s.io/pause:3.10.1",
     "flannel": "ghcr.io/flannel-io/flannel:v0.26.7",
     "flannel-cni-plugin": "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1",
+    "nvidia-device-plugin": "nvcr.io/nvidia/k8s-device-plugin:v0.17.4",
 }
 
 

@@ -1,4 +1,4 @@
-"""The cluster operator as a process of its own, and what it takes."""
+"""An operator as a process of its own, and what it takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +101,23 @@ def sums(text: str, metric: str, by: str) -> dict[str, int]:
     return dict(found)
 
 
+async def total(session: aiohttp.ClientSession, port: int, metric: str, kind: str) -> float:
+    """A metric's value for one kind of object, of an operator that tells its metrics at a port."""
+    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+        text = await answer.text()
+    return sum(
+        float(value)
+        for name, labels, value in _METRIC.findall(text)
+        if name == metric and dict(_LABEL.findall(labels)).get("kind") == kind
+    )
+
+
 @asynccontextmanager
-async def operator(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
-    """At work from this checkout, by default settings but for its Lease; its log lies in `home`."""
+async def operator(
+    home: Path, kubeconfig: Path, name: str = "cluster", settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Operator]:
+    """At work from this checkout, by default settings but for its Lease and those that are given; its
+    log lies in `home`."""
     port = free_port()
     environment = {
         "KUBECONFIG": str(kubeconfig),
@@ -114,10 +128,11 @@ async def operator(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
         "KOK_LEASE_RENEW": "15",
         "KOK_HTTP_HOST": "127.0.0.1",
         "KOK_HTTP_PORT": str(port),
+        **(settings or {}),
     }
     kok = Path(sys.executable).parent / "kok"
     log = home / "operator.log"
-    command = (str(kok), "operator", "cluster")
+    command = (str(kok), "operator", name)
     process = await start(Path(sys.executable), *command, log=log, env=environment)
     try:
         yield Operator(process, port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -19,6 +19,18 @@ from kok.api.fields import (
     says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+UnitName = Annotated[
+    str,
+    Field(
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.@]*[A-Za-z0-9])?$",
+        json_schema_extra=says("write the name of a systemd service without .service"),
+    ),
+]
+
+Change = Literal["nothing", "restart", "drain", "reboot"]
+"""What a node goes through when something of it is changed, from the mildest on."""
 
 
 class Platform(ApiModel):
@@ -51,6 +63,16 @@ class Artifact(ApiModel):
         json_schema_extra=says("write 64 lower-case hexadecimal digits, as sha256sum prints them"),
     )
     """SHA-256 of its content in hexadecimal."""
+
+
+RemainingName = Annotated[
+    str,
+    Field(
+        max_length=128,
+        pattern=rf"^[^/{WHITE}]+$",
+        json_schema_extra=says("write a name or a shell pattern, without / and blanks"),
+    ),
+]
 
 
 class HostFile(ApiModel):
@@ -91,9 +113,25 @@ class Scripts(ApiModel):
     uninstall: str = Field(default="", max_length=65536)
     """Removes all that `install` put in place."""
     health: str = Field(default="", max_length=65536)
-    """Exits with 0 if the software works, otherwise prints why not."""
+    """Exits with 0 if the software works, otherwise prints why not. Runs after an installation, and
+    every few seconds if there are `services`; then an answer after 5 s is none."""
     restart: str = Field(default="", max_length=65536)
     """Restarts the software after its files changed."""
+
+
+class Remains(ApiModel):
+    """A place in which the software leaves what no file of it and no package lists."""
+
+    path: str = Field(
+        max_length=1024,
+        pattern=rf"^(/[^/{WHITE}]+){{2,}}$",
+        json_schema_extra=says(
+            "write an absolute path of two parts or more, such as /var/lib/tool"
+        ),
+    )
+    """Directory; it may be a link, or mounted from elsewhere."""
+    names: list[RemainingName] = Field(min_length=1, max_length=32)
+    """Shell patterns of what the software makes in it: nothing else there is looked for or touched."""
 
 
 class ComponentSpec(ApiModel):
@@ -123,10 +161,23 @@ class ComponentSpec(ApiModel):
     """Files that are written onto the host before `install` and again when they differ."""
     scripts: Scripts
     """What is run on the host."""
+    services: list[UnitName] = Field(default_factory=list, max_length=8)
+    """systemd services of the software, in the order in which they are started anew. One that fails is
+    told in the Machine's conditions and remedied by its `remediation`, and none may run once the
+    software was removed."""
     depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Software (by `spec.name`) that must be in place before, if the machine has it at all."""
     timeout: Duration = "5m"
     """How long its installation may take, downloads included."""
+    change: Change | None = None
+    """What a node that serves goes through when the software is changed there: `nothing`; a `restart`
+    of the software, under which pods go on; `drain`, its pods leave before; `reboot`, they leave, and
+    the host boots. `restart` if absent."""
+    change_version: Change | None = None
+    """The same where its version changes; as `change` if absent."""
+    remains: list[Remains] = Field(default_factory=list, max_length=16)
+    """What the software leaves beside its files; where `uninstall` does not take all of that away, as
+    behind links and mounts, it is taken away after it, and a host is clean only without it."""
 
 
 class ComponentStatus(Status):
@@ -163,4 +214,13 @@ class Component(Resource):
     status: ComponentStatus = Field(default_factory=ComponentStatus)
 
 
-__all__ = ["Artifact", "Component", "ComponentSpec", "HostFile", "Platform", "Scripts"]
+__all__ = [
+    "Artifact",
+    "Change",
+    "Component",
+    "ComponentSpec",
+    "HostFile",
+    "Platform",
+    "Remains",
+    "Scripts",
+]

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kok.api.fields import Address, HostKey, MoreAddresses, SSHAccess, rule, rules
+from kok.api.fields import Address, HostKey, MoreAddresses, rule, rules
+from kok.api.machine.access import SSHAccess, behind_bastion
 from kok.api.machine.machine import Machine
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
@@ -17,6 +18,8 @@ NAME_MAX = 22
 
 class HostSpec(ApiModel):
     """How the host is reached."""
+
+    model_config = ConfigDict(json_schema_extra=rules(behind_bastion()))
 
     address: Address
     """Name or address."""

@@ -18,14 +18,16 @@ from kok.api.fields import (
     MoreAddresses,
     Name,
     SoftwareVersion,
-    SSHAccess,
     Taint,
     immutable,
     rule,
     rules,
 )
+from kok.api.machine.access import SSHAccess
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import MachineComponent
+from kok.api.machine.remediation import Remediation
+from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import (
     ApiModel,
     Column,
@@ -66,10 +68,41 @@ class Pool(ApiModel):
 class Runtime(ApiModel):
     """The container runtime."""
 
-    type: Literal["containerd"] = "containerd"
-    """Which one."""
+    type: Literal["containerd", "docker"] = "containerd"
+    """Which one; `docker` brings cri-dockerd along. Nodes that have the other one are drained and
+    changed one after the other."""
     version: SoftwareVersion | None = None
     """Its version; the one that belongs to the Kubernetes version if absent."""
+
+
+class NvidiaDriver(ApiModel):
+    """NVIDIA's driver, by the installer that NVIDIA publishes."""
+
+    version: SoftwareVersion
+    """Its version, such as 595.91.07."""
+    kernel_modules: Literal["open", "proprietary"] = "open"
+    """Which of NVIDIA's kernel modules; GPUs before Turing need the proprietary ones."""
+    kernel_headers: Literal["Install", "Require"] = "Install"
+    """Whether packages of the distribution by which kernel modules are built are installed where they
+    are missing, or have to be there."""
+
+
+class NvidiaToolkit(ApiModel):
+    """NVIDIA's container toolkit."""
+
+    version: SoftwareVersion | None = None
+    """Its version, 1.18.0 or later; the one that this release knows if absent."""
+    default_runtime: bool = True
+    """Whether pods get NVIDIA's runtime that ask for no RuntimeClass. Others have to name `nvidia`."""
+
+
+class Nvidia(ApiModel):
+    """What hosts with NVIDIA's GPUs get; on hosts without one nothing of it is installed."""
+
+    driver: NvidiaDriver | None = None
+    """The driver; that of the host's own image or packages if absent."""
+    toolkit: NvidiaToolkit = Field(default_factory=NvidiaToolkit)
+    """What puts GPUs into containers."""
 
 
 class RegistryMirrors(ApiModel):
@@ -79,6 +112,22 @@ class RegistryMirrors(ApiModel):
         default_factory=dict, max_length=32
     )
     """Mirror addresses by registry host; `*` stands for every registry."""
+
+
+class PlannedChange(ApiModel):
+    """One piece of software of which Machines have yet to get what the spec says."""
+
+    component: str
+    """Name of the software."""
+    before: str | None = None
+    """Version that they have now; absent if they are without it."""
+    after: str | None = None
+    """Version that they are to have; absent if it goes. The same as before where only parameters
+    change."""
+    machines: int
+    """How many Machines."""
+    names: list[str] = Field(default_factory=list, max_length=8)
+    """The first of them."""
 
 
 class KubeNodeSpec(ApiModel):
@@ -101,6 +150,12 @@ class KubeNodeSpec(ApiModel):
                 "which (pool: {matchLabels: {...}}), or list the hosts by name",
                 "has(self.replicas) == has(self.pool)",
             ),
+            rule(
+                "spec.hosts: behind a bastion (ssh.jump) write the hosts' IP addresses, such as "
+                "10.0.0.21, since nobody can tell before it what a name leads to there",
+                "!has(self.ssh) || !has(self.ssh.jump) || !has(self.hosts) || "
+                "self.hosts.all(h, isIP(h.address))",
+            ),
         )
     )
 
@@ -119,7 +174,8 @@ class KubeNodeSpec(ApiModel):
     )
     """The hosts by name."""
     replicas: int | None = Field(default=None, ge=0, le=1000)
-    """Number of hosts to claim from the pool."""
+    """Number of hosts to claim from the pool. If it goes down, hosts go whose nodes are not Ready, then
+    those whose nodes have the fewest pods."""
     pool: Pool | None = None
     """Host objects that may be claimed."""
     ssh: SSHAccess | None = None
@@ -131,6 +187,8 @@ class KubeNodeSpec(ApiModel):
     which changes once its control plane is through with an upgrade."""
     runtime: Runtime = Field(default_factory=Runtime)
     """The container runtime."""
+    nvidia: Nvidia | None = None
+    """Driver and container toolkit for hosts with GPUs of NVIDIA."""
     components: list[MachineComponent] = Field(
         default_factory=list,
         max_length=32,
@@ -149,7 +207,12 @@ class KubeNodeSpec(ApiModel):
     """Taints of the nodes."""
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
-    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    budgets; one that is to be changed goes on waiting, and the conditions say for what, unless
+    `rollout.onDrainTimeout` says otherwise."""
+    rollout: Rollout = Field(default_factory=Rollout)
+    """How changes of software reach the nodes: one after the other by default."""
+    remediation: Remediation = Field(default_factory=Remediation)
+    """What is done about hosts that drift from the spec, or whose services fail."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -163,6 +226,8 @@ class KubeNodeStatus(Status):
     """Machines that are Ready."""
     up_to_date: int = 0
     """Machines that have what the spec says."""
+    unhealthy: int = 0
+    """Machines on which something has failed that is remedied, or would be."""
     ready_summary: str | None = None
     """Ready and wanted machines, for people."""
     up_to_date_summary: str | None = None
@@ -171,8 +236,13 @@ class KubeNodeStatus(Status):
     """Kubernetes version that the machines are to have."""
     versions: dict[str, int] = Field(default_factory=dict, max_length=16)
     """How many nodes report a kubelet of each version; of too many versions the commonest are told."""
+    plan: list[PlannedChange] = Field(default_factory=list, max_length=64)
+    """What changes of the software have yet to be handed on to Machines, whose own plan says what
+    becomes of that on their hosts; also while the KubeNode is paused."""
     selector: str | None = None
     """Label selector of the set's Machines, for `kubectl scale` and autoscalers."""
+    rollout: RolloutStatus | None = None
+    """The newest rollout of software, and how far it is; absent until there was one."""
     claims: list[str] = Field(default_factory=list)
     """Hosts of the pool that are claimed, recorded before their Machines are made."""
     abandoned: list[AbandonedHost] = Field(default_factory=list)

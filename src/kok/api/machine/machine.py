@@ -17,13 +17,16 @@ from kok.api.fields import (
     MoreAddresses,
     Name,
     SoftwareVersion,
-    SSHAccess,
     Taint,
     immutable,
     rule,
     rules,
     says,
 )
+from kok.api.machine.access import SSHAccess, behind_bastion
+from kok.api.machine.component import Change
+from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
+from kok.api.machine.rollout import MachineRollout
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 from kok.api.operation import Operation
 
@@ -59,7 +62,17 @@ class MachineSpec(ApiModel):
                 "after the other",
                 "self.port == oldSelf.port || self.hostKey == oldSelf.hostKey || "
                 "self.hostKey == '' || oldSelf.hostKey == ''",
-            )
+            ),
+            rule(
+                "spec: ssh.jump.address and hostKey cannot both be changed at once, since that is "
+                "another host; delete the Machine and create another, or, if it is the same host, "
+                "change one after the other",
+                # Optional values would be compared at a cost that the API server does not allow.
+                "(has(self.ssh.jump) ? self.ssh.jump.address : '') == "
+                "(has(oldSelf.ssh.jump) ? oldSelf.ssh.jump.address : '') || "
+                "self.hostKey == oldSelf.hostKey || self.hostKey == '' || oldSelf.hostKey == ''",
+            ),
+            behind_bastion(),
         )
     )
 
@@ -103,9 +116,26 @@ class MachineSpec(ApiModel):
     that their nodes turn to new ones in stages; without it one node turns to them after the other."""
     drain_timeout: Duration = "5m"
     """How long a drain may take. A node that leaves then loses its pods without regard to disruption
-    budgets; one whose kubelet is to change goes on waiting, and the conditions say for what."""
+    budgets; one that is to be changed goes on waiting, and the conditions say for what."""
+    rollout: MachineRollout = Field(default_factory=MachineRollout)
+    """What rollouts of its KubeNode ask of it."""
+    remediation: Remediation = Field(default_factory=Remediation)
+    """What is done about it where it drifts from its spec, or where its services fail."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
+
+
+class GPUFacts(ApiModel):
+    """The GPUs of a host, which are all alike, or told of by the first."""
+
+    count: int
+    """How many there are."""
+    model: str | None = None
+    """What nvidia-smi calls it; absent until there is a driver."""
+    memory_mi: int | None = Field(default=None, alias="memoryMi")
+    """Memory of one in MiB."""
+    driver: str | None = None
+    """Version of the driver."""
 
 
 class HostFacts(ApiModel):
@@ -131,6 +161,8 @@ class HostFacts(ApiModel):
     """Changes with every boot."""
     addresses: list[str] = Field(default_factory=list)
     """Its addresses, the one towards the cluster first."""
+    gpu: GPUFacts | None = None
+    """Its GPUs, of NVIDIA; absent if it has none."""
 
 
 class Finding(ApiModel):
@@ -170,7 +202,7 @@ class MachineComponentStatus(ApiModel):
     """Version wanted; absent while it is being removed."""
     found: str | None = None
     """Version found on the host."""
-    state: Literal["Waiting", "Installing", "Ready", "Removing", "Failed"] = "Waiting"
+    state: Literal["Waiting", "Installing", "Ready", "Drifted", "Removing", "Failed"] = "Waiting"
     """What happens to it."""
     config: str | None = None
     """Hash of the parameters and files that were last applied."""
@@ -178,6 +210,21 @@ class MachineComponentStatus(ApiModel):
     """The newest job."""
     message: str | None = None
     """What is wrong with it, if anything."""
+
+
+class PlannedStep(ApiModel):
+    """One thing that is to be done on the host and is not done yet."""
+
+    component: str
+    """Name of the software."""
+    action: Literal["install", "upgrade", "restart", "remove"]
+    """Which of its scripts is run: `restart` where only its files differ."""
+    before: str | None = None
+    """Version that is there; absent if none is."""
+    after: str | None = None
+    """Version that is to be there; absent if it goes."""
+    needs: Change = "nothing"
+    """What the node goes through for it."""
 
 
 class NodeMarks(ApiModel):
@@ -212,6 +259,38 @@ class KubeletChange(ApiModel):
     """The same as the change was through; absent until then. A later one is of the changed kubelet."""
 
 
+class GoodSoftware(ApiModel):
+    """Software with which the node served, so that it can go back to that."""
+
+    id: str = Field(max_length=63)
+    """Hash of what follows."""
+    since: datetime
+    """When it was found to be good."""
+    components: list[MachineComponent] = Field(default_factory=list, max_length=64)
+    """As in the spec."""
+    artifacts: ArtifactBase = Field(default_factory=ArtifactBase)
+    """As in the spec."""
+
+
+class HostReboot(ApiModel):
+    """A boot of the host for which a Component asked, since its change needs one."""
+
+    component: str
+    """Name of the software."""
+    config: str
+    """Hash of its parameters and files: for each there is one boot."""
+    boot: str
+    """The boot in which it asked, and which is to end."""
+    reason: str
+    """What for, in the words of its script."""
+    since: datetime
+    """When that was seen."""
+    done: datetime | None = None
+    """When the host was seen to have booted; absent until then."""
+    in_vain: bool = False
+    """Whether it asks again although the host has booted for it: then nothing more is done."""
+
+
 class MachineStatus(Status):
     """What the machine is."""
 
@@ -232,6 +311,9 @@ class MachineStatus(Status):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     """The software."""
+    plan: list[PlannedStep] = Field(default_factory=list, max_length=96)
+    """What is to be done on the host and is not done yet, in its order; also while it waits for
+    something, or while the Machine is paused."""
     runtime: str | None = None
     """Container runtime and version, for people."""
     kubelet: str | None = None
@@ -242,15 +324,34 @@ class MachineStatus(Status):
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     kubelet_change: KubeletChange | None = None
     """The change of the kubelet that has yet to prove itself; recorded before it is begun."""
+    last_good: GoodSoftware | None = None
+    """The newest software with which it was up to date and Ready, for as long as `rollout.soak` says;
+    what fails after that goes back to it."""
+    reboots: list[HostReboot] = Field(
+        default_factory=list,
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["component"],
+        },
+    )
+    """The newest boot for which each Component asked; recorded before the host is booted."""
     node_marks: NodeMarks | None = None
     """What the operator set on the Node; recorded before that."""
     ssh_secret: str | None = None
     """Secret that is kept, by a finalizer, until it is no longer needed to clean up the host."""
+    jump_secret: str | None = None
+    """The same of the bastion, where that has a Secret of its own."""
     operation: Operation | None = None
     """What takes more than one pass and is under way, with the step that it has come to: `Remove`, or
     `Update`, a change for which the node is drained. Recorded before the step is begun."""
     removal: str | None = None
     """Step of the removal that is under way."""
+    remediation: RemediationStatus | None = None
+    """What is wrong with the host and what was done about it, recorded before it is done; absent once
+    it has been well for a while."""
+    drift: list[Drift] = Field(default_factory=list)
+    """What on the host was found not to be as it was made, the newest first; at most 16 of them."""
     drain_since: datetime | None = None
     """When the operator began to remove the Machine; `drainTimeout` counts from then."""
     clean_since: datetime | None = None

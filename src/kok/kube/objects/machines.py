@@ -16,8 +16,9 @@ from kok.kube.decoding.truncation import MARK
 
 _META: Final = ("namespace", "name", "uid", "creationTimestamp", "deletionTimestamp")
 _SPEC: Final = ("cluster", "node", "address", "addresses", "port", "ssh")
-_STATUS: Final = ("tokenId", "sshSecret")
+_STATUS: Final = ("tokenId", "sshSecret", "jumpSecret")
 _FACTS: Final = ("hostname", "machineID")
+_FAULT: Final = ("fault", "since", "well")
 _SOFTWARE: Final = ("name", "version")
 _OPERATION: Final = ("type", "step", "since")
 _OWNER: Final = ("apiVersion", "kind", "name", "uid", "controller")
@@ -44,6 +45,7 @@ def brief(machine: Manifest) -> Manifest:
             "facts": picked(facts, _FACTS) if (facts := status.get("facts")) else None,
             "operation": picked(now, _OPERATION) if (now := status.get("operation")) else None,
             "components": [{"name": "any", "config": "any"}] if touched else [],
+            "remediation": picked(fault, _FAULT) if (fault := status.get("remediation")) else None,
         },
     }
 

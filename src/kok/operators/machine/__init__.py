@@ -27,7 +27,7 @@ def operator(settings: Settings) -> OperatorSpec:
     own, abandoned, sandboxes = MachineSettings(), Abandoned(), SandboxPool()
     lists = MachineLists(SystemClock().monotonic)
     machines = MachineReconciler(own, sandboxes, lists, abandoned=abandoned)
-    kubenodes = KubeNodeReconciler(own, lists, abandoned)
+    kubenodes = KubeNodeReconciler(own, lists, abandoned, machines.observer.connection)
     cleaner = Cleaner(machines.hosts, abandoned, machines.keeper)
     following: list[asyncio.Task[None]] = []
 

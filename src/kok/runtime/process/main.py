@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -32,6 +33,8 @@ COLLECT_AFTER = 10_000
 """Objects that are made and not gone; Python's 700 cost ten times as much and save 2 MiB."""
 KOPF = str(Path(kopf.__file__).parent)
 """Where kopf's own code lies."""
+OPEN_FILES = 65_536
+"""A connection each for hosts and business clusters; some container runtimes allow 1,024 at first."""
 
 
 def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -> None:
@@ -42,6 +45,7 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
     logs.configure(settings)
     process = Process(operators, settings, access)
     shorten_lookups()
+    allow_open_files()
     # Garbage collections, in which nothing else goes on, took a tenth of the processor time. What was
     # imported stays for ever and is not walked; and most of what passes make is gone by itself before it
     # is worth while to look for more.
@@ -55,6 +59,14 @@ def run(operators: Sequence[OperatorSpec], settings: Settings, access: Access) -
         # A line like all others: whoever reads the log as JSON is not to meet a bare traceback.
         structlog.stdlib.get_logger("kok.process").exception("the process ends")
         raise SystemExit(1) from None
+
+
+def allow_open_files(most: int = OPEN_FILES) -> None:
+    """As many as are wanted and the system lets a process give itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Process:

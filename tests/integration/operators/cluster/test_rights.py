@@ -67,6 +67,7 @@ async def test_each_operator_has_an_identity_and_just_its_rights(
         signer = {**csr, "name": "kubernetes.io/kubelet-serving"}
         for verb, resource, more in (
             ("watch", "nodes", {}),
+            ("create", "nodes", {}),
             ("patch", "nodes", {}),
             ("list", "pods", {}),
             ("create", "pods/eviction", {"namespace": "default"}),

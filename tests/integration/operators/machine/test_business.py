@@ -16,7 +16,7 @@ from kok import pki
 from kok.api.machine.machine import Machine
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.node import bootstrap_tokens, labels_and_taints, nodes
+from kok.operators.machine.node import bootstrap_tokens, early_node, labels_and_taints, nodes
 from kok.operators.machine.node.cluster_connections import ClusterConnection, ClusterConnections
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.join import ClusterEndpoint
@@ -39,6 +39,24 @@ async def test_nodes_come_go_and_wake_their_machines(
     await told(woken, lambda: connection.nodes["n-1"].ready)
     await kube.delete(kinds.NODE, "n-1")
     await told(woken, lambda: "n-1" not in connection.nodes)
+
+
+async def test_a_node_is_there_before_its_kubelet_and_stays_the_one_that_it_made(
+    kube: Kube, connection: ClusterConnection
+) -> None:
+    """With the rights that the operator has in business clusters, and no more."""
+    taint = {"key": "gpu", "effect": "NoSchedule"}
+    machine = builders.machine(node="n-early", taints=[taint])
+    await early_node.make(connection.kube, machine, "amd64")
+    made = await kube.get(kinds.NODE, "n-early")
+    assert made is not None
+    taints = [t["key"] for t in made["spec"]["taints"]]
+    assert "gpu" in taints
+    # Until its kubelet is there nothing is put on it.
+    assert "node.kubernetes.io/not-ready" in taints
+    await early_node.make(connection.kube, builders.machine(node="n-early"), "amd64")
+    assert await kube.get(kinds.NODE, "n-early") == made
+    await kube.delete(kinds.NODE, "n-early")
 
 
 async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiServer) -> None:

@@ -7,10 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.integration.operators.machine.business import node
+from tests.integration.apiserver import free_ports
+from tests.integration.operators.machine.business import KEY, node
 
 from kok.kube import kinds
 from kok.kube.client import Kube
+from kok.kube.http.access import Access
+from kok.operators.machine.kubenode import occupancy
+from kok.operators.machine.kubenode.rollout.order import Load
+from kok.operators.machine.node.cluster_connections import (
+    ClusterConnection,
+    ClusterConnections,
+    ConnectionSpec,
+)
 from kok.operators.machine.node.drain import Drain, DrainTimings
 from kok.runtime.clock import SystemClock
 
@@ -114,3 +123,40 @@ async def test_a_dead_node_is_not_waited_for(kube: Kube, place: str) -> None:
 
 async def test_a_node_that_is_gone_needs_no_draining(kube: Kube) -> None:
     await drain(kube, "never-was", []).run()
+
+
+async def test_pods_that_would_have_to_move_are_counted_with_the_operators_rights(
+    kube: Kube, connection: ClusterConnection, place: str
+) -> None:
+    daemon = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u"}
+    for name in ("o-1", "o-2", "o-3"):
+        await node(kube, name)
+        owned = {**daemon, "controller": True}
+        await pod(kube, place, f"daemon-{name}", name, ownerReferences=[owned])
+    for name in ("a", "b", "over"):
+        await pod(kube, place, name, "o-2")
+    over = {"status": {"phase": "Succeeded"}}
+    await kube.patch(kinds.POD, "over", place, over, subresource="status")
+    await pod(kube, place, "c", "o-3")
+
+    async def connect(_cluster: Any, _identity: Any) -> ClusterConnection:
+        return connection
+
+    found = await occupancy.of_nodes(connect, None, None, ["o-1", "o-2", "o-3"])
+    assert found == {"o-1": 0, "o-2": 2, "o-3": 1}
+    zone = {"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}}
+    connection.saw(await kube.patch(kinds.NODE, "o-2", None, zone))
+    names = {"o-2": "workers-o-2", "never-was": "workers-gone"}
+    assert await occupancy.loads(connect, None, None, names) == {"workers-o-2": Load(2, "a")}
+
+
+async def test_of_a_cluster_that_does_not_answer_no_pods_are_counted() -> None:
+    (port,) = free_ports(1)
+    clusters = ClusterConnections(timeout=1.0)
+    nowhere = ConnectionSpec(Access(server=f"http://127.0.0.1:{port}"), "nowhere")
+
+    async def connect(_cluster: Any, _identity: Any) -> ClusterConnection:
+        return await clusters.connect(KEY, nowhere)
+
+    assert await occupancy.of_nodes(connect, None, None, ["o-1", "o-2"]) == {}
+    await clusters.close()

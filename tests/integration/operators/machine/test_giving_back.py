@@ -75,6 +75,22 @@ async def test_a_namespace_deleted_while_the_operator_is_down_leaves_no_host_beh
     assert not host.home.exists()
 
 
+async def test_what_goes_with_its_namespace_and_without_its_secret_waits_for_nothing(
+    world: World, host: FakeHost, machine_operator: Process, tmp_path: Path
+) -> None:
+    """Somebody took the Secret away by force: nobody will ever reach that host from here again."""
+    await pooled(world, host, tmp_path)
+    await world.until(HOST, "h1", lambda m: "usedBy" in m.get("status", {}), "used")
+    await world.kube.delete(kinds.NAMESPACE, world.namespace)
+    await world.kube.delete(kinds.SECRET, "ops-ssh", world.namespace)
+    await world.patch(kinds.SECRET, "ops-ssh", metadata={"finalizers": None})
+    await world.gone(kinds.SECRET, "ops-ssh")
+    for kind, name in ((HOST, "h1"), (MACHINE, "w1")):
+        await world.kube.delete(kind, name, world.namespace)
+    await world.gone(MACHINE, "w1")
+    await world.gone(HOST, "h1")
+
+
 async def test_a_secret_is_free_once_no_machine_needs_it(
     world: World, host: FakeHost, machine_operator: Process, tmp_path: Path
 ) -> None:

@@ -70,8 +70,9 @@ class Node:
         # This machine cannot be a node, and none is started on it.
         patch.setattr(preflight, "_CHECKS", ())
 
-    async def cluster(self, world: World) -> None:
-        """The Cluster that it is a node of, as its operator leaves it."""
+    async def cluster(self, world: World, version: str = "1.37.1") -> None:
+        """The Cluster that it is a node of, as its operator leaves it; a kubelet of that version has
+        registered the node."""
         made = await world.make(CLUSTER, "shop", {"version": "1.37.1"})
         status = {
             "endpoint": self._server,
@@ -89,6 +90,8 @@ class Node:
         await self._kube.create(owned(secret, Cluster.parse(made)))
         meta = {"name": "w1"}
         await self._kube.create({"apiVersion": "v1", "kind": "Node", "metadata": meta})
+        told = {"status": {"nodeInfo": {"kubeletVersion": f"v{version}"}}}
+        await self._kube.patch(kinds.NODE, "w1", None, told, subresource="status")
 
     async def post(self, heard: str, version: str = "1.37.1") -> None:
         """What a kubelet tells of itself every five minutes, and when it was started."""

@@ -61,6 +61,10 @@ def claims(count: int) -> Any:
     return lambda m: len((m.get("status") or {}).get("claims") or ()) == count
 
 
+def counts(replicas: int) -> Any:
+    return lambda m: (m.get("status") or {}).get("replicas") == replicas
+
+
 async def test_a_kubenode_renders_components_and_machines(
     world: World, machine_operator: Process
 ) -> None:
@@ -252,6 +256,51 @@ async def test_two_kubenodes_never_claim_the_same_host(
     one = await world.until(KUBENODE, "one", claims(2), "served")
     two = await world.until(KUBENODE, "two", claims(2), "served")
     assert not set(one["status"]["claims"]) & set(two["status"]["claims"])
+
+
+async def test_a_host_that_is_given_back_serves_another_kubenode_at_once(
+    world: World, machine_operator: Process
+) -> None:
+    """Of a change of another's status nothing else tells the one that waits."""
+    await sums(world)
+    await cluster(world)
+    await cluster(world, name="other")
+    for number in (1, 2):
+        body = {"address": "127.0.0.1", "port": number, "ssh": NOWHERE}
+        await world.make(HOST, f"h{number}", body)
+    await world.make(KUBENODE, "one", spec(replicas=2, pool={}))
+    await world.until(KUBENODE, "one", claims(2), "served")
+    await world.make(KUBENODE, "two", spec(cluster="other", replicas=2, pool={}))
+    await world.reason(KUBENODE, "two", "PoolExhausted")
+    await world.scale("one", 1)
+    await world.until(KUBENODE, "two", claims(1), "served by what the other gave back")
+    # So it is with all that one has that goes.
+    await world.kube.delete(KUBENODE, "one", world.namespace)
+    await world.until(KUBENODE, "two", claims(2), "served by all")
+    await world.named(MACHINE, "two-h1", "two-h2")
+
+
+async def test_a_client_of_the_scale_subresource_reads_and_writes_it_as_autoscalers_do(
+    world: World, machine_operator: Process
+) -> None:
+    """It writes the whole Scale as it was read, and goes by what it counts."""
+    await sums(world)
+    await cluster(world)
+    for number in range(1, 4):
+        body = {"address": "127.0.0.1", "port": number, "ssh": NOWHERE}
+        await world.make(HOST, f"h{number}", body)
+    await world.make(KUBENODE, "workers", spec(replicas=1, pool={}))
+    await world.until(KUBENODE, "workers", claims(1), "served")
+    path = f"/apis/kok.dev/v1alpha1/namespaces/{world.namespace}/kubenodes/workers/scale"
+    for wanted in (3, 2):
+        read = await world.kube.raw("GET", path)
+        assert read["kind"] == "Scale"
+        await world.kube.raw("PUT", path, {**read, "spec": {"replicas": wanted}})
+        await world.until(KUBENODE, "workers", claims(wanted), f"{wanted} large")
+        await world.until(KUBENODE, "workers", counts(wanted), "counted")
+        told = (await world.kube.raw("GET", path))["status"]
+        selected = await world.kube.list(MACHINE, world.namespace, labels=told["selector"])
+        assert told["replicas"] == wanted == len(selected)
 
 
 async def test_a_host_that_is_deleted_is_replaced_and_goes_when_it_is_free(

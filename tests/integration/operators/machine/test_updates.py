@@ -132,7 +132,7 @@ async def worker(
 ) -> AsyncIterator[Worker]:
     node = Node(api_server, kube, tmp_path)
     node.joined(monkeypatch)
-    await node.cluster(world)
+    await node.cluster(world, OLD)
     await world.key_of(host)
     mark = tmp_path / "version"
     for version in (OLD, NEW):

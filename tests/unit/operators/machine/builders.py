@@ -11,6 +11,7 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.operators.machine.component import catalog
 from kok.operators.machine.remote.survey import Survey
+from kok.operators.machine.systems import table
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 VERSIONS = {
@@ -20,6 +21,11 @@ VERSIONS = {
     "kubelet": "1.37.1",
     "runc": "1.1.5",
 }
+"""What a node with containerd has."""
+DOCKER = {"docker": "20.10.24", "cri-dockerd": "0.4.3"}
+GPU = {"nvidia-driver": "595.91.07", "nvidia-toolkit": "1.20.2"}
+"""What hosts with GPUs get beside."""
+EVERYTHING = {**VERSIONS, **DOCKER, **GPU}
 
 
 def meta(default: str, **more: Any) -> dict[str, Any]:
@@ -80,10 +86,11 @@ def kubenode(
     )
 
 
-def builtin(name: str) -> Component:
+def builtin(name: str, version: str = "") -> Component:
     """A Component that comes with KOK, with sums of both architectures."""
-    sums = {s.path: "ab" * 32 for s in catalog.sources(name, VERSIONS[name])}
-    made = catalog.manifest(name, VERSIONS[name], sums)
+    version = version or EVERYTHING[name]
+    sums = {s.path: "ab" * 32 for s in catalog.sources(name, version)}
+    made = catalog.manifest(name, version, sums)
     return Component.parse(
         {**made, "metadata": {**made["metadata"], **meta(made["metadata"]["name"])}}
     )
@@ -114,7 +121,7 @@ def survey(**changes: Any) -> Survey:
         "resolver": "/etc/resolv.conf",
         **changes.pop("facts", {}),
     }
-    tools = {"flock", "sha256sum", "base64", "tar", "mount", "iptables", "curl"}
+    tools = {*table.required(node=True), "curl"}
     base: dict[str, Any] = {
         "at": NOW,
         "addresses": ("192.0.2.21",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,12 +31,24 @@ class FakeHost:
     port: int = 0
     sudo: str = "yes"
     """`yes`, or what sudo says instead."""
+    sudo_password: str = ""
+    """What sudo asks for, if anything."""
+    sessions: int | None = None
+    """How many commands one connection may have at once (`MaxSessions`)."""
+    passes_on: bool = False
+    """Whether it lets connections through to others, as a bastion does."""
     banner: str = ""
     """What the login shell prints first."""
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: nothing comes through any more."""
     logins: list[str] = field(default_factory=list)
     """How users logged in: `key` or `password`."""
+    passwords: list[str] = field(default_factory=list)
+    """What sudo was given."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nobody is connected."""
+    connections: int = 0
+    """How many are connected."""
     scripts: int = 0
     """How many scripts were begun."""
     _begun: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -60,6 +73,37 @@ class FakeHost:
 class _Server(asyncssh.SSHServer):
     def __init__(self, host: FakeHost) -> None:
         self._host = host
+        self._sessions = 0
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._host.connections += 1
+        self._host.idle.clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._host.connections -= 1
+        if not self._host.connections:
+            self._host.idle.set()
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        if not self._host.passes_on:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed"
+            )
+        return True
+
+    def session_requested(self) -> asyncssh.SSHServerProcess[bytes] | bool:
+        if self._host.sessions is not None and self._sessions >= self._host.sessions:
+            return False
+        self._sessions += 1
+        return asyncssh.SSHServerProcess(self._command, None, 3, False)
+
+    async def _command(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        try:
+            await _run(self._host, process)
+        finally:
+            self._sessions -= 1
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -89,15 +133,11 @@ async def fake_host(home: Path, *, key: asyncssh.SSHKey | None = None) -> AsyncI
     )
     host.flowing.set()
 
-    async def command(process: asyncssh.SSHServerProcess[bytes]) -> None:
-        await _run(host, process)
-
     server = await asyncssh.create_server(
         lambda: _Server(host),
         "127.0.0.1",
         0,
         server_host_keys=[host.key],
-        process_factory=command,
         encoding=None,
         reuse_address=True,
     )
@@ -111,7 +151,7 @@ async def fake_host(home: Path, *, key: asyncssh.SSHKey | None = None) -> AsyncI
     finally:
         proxy.close()
         server.close()
-        await _cut(host)
+        await cut(host)
         await server.wait_closed()
         await proxy.wait_closed()
         await _end_shells(host)
@@ -126,9 +166,14 @@ async def _run(host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> Non
             process.stderr.write(host.sudo.encode())
             process.exit(1)
             return
-        command = command.removeprefix("sudo -n -- ")
+        asked = re.fullmatch(r"sudo (-n|-S -p '(?P<prompt>[^']*)') -- (?P<rest>.*)", command)
+        assert asked, command
+        command = asked["rest"]
+        if host.sudo_password and not await _let_in(host, process, asked["prompt"]):
+            process.exit(1)
+            return
     async with host._begun:
-        host.scripts += command == "/bin/sh -s"
+        host.scripts += command.startswith("/bin/sh ")
         host._begun.notify_all()
     shell = await asyncio.create_subprocess_shell(
         command,
@@ -153,6 +198,27 @@ async def _run(host: FakeHost, process: asyncssh.SSHServerProcess[bytes]) -> Non
     await asyncio.gather(feeding, return_exceptions=True)
     with suppress(asyncssh.Error, OSError):
         process.exit(code)
+
+
+async def _let_in(
+    host: FakeHost, process: asyncssh.SSHServerProcess[bytes], prompt: str | None
+) -> bool:
+    """Whether sudo gets its password; it asks twice."""
+    if prompt is None:
+        process.stderr.write(b"sudo: a password is required\n")
+        return False
+    for _ in range(2):
+        process.stderr.write(prompt.encode())
+        given = (await process.stdin.readline()).decode().rstrip("\n")
+        if not given:
+            process.stderr.write(b"\nsudo: no password was provided\n")
+            return False
+        host.passwords.append(given)
+        if given == host.sudo_password:
+            return True
+        process.stderr.write(b"Sorry, try again.\n")
+    process.stderr.write(b"sudo: 2 incorrect password attempts\n")
+    return False
 
 
 async def _end_shells(host: FakeHost) -> None:
@@ -189,7 +255,7 @@ async def _pass_on(
         task.add_done_callback(host._pumps.discard)
 
 
-async def _cut(host: FakeHost) -> None:
+async def cut(host: FakeHost) -> None:
     """Ends all connections, and lets both ends take note of it."""
     for task in list(host._pumps):
         task.cancel()

@@ -30,7 +30,7 @@ RECHECK = 15.0
 """Seconds after which these look again at hosts that are not as they should be."""
 CA = pki.new_ca("shop", NOW)
 ACCESS = ClusterEndpoint("https://192.0.2.10:31443", CA.trust_pem)
-COMPONENTS = {name: builders.builtin(name) for name in builders.VERSIONS}
+COMPONENTS = {name: builders.builtin(name) for name in builders.EVERYTHING}
 MEMBER = Identity(
     certificate=pki.issue(
         CA, pki.LeafSpec("system:node:w1", ["system:nodes"]), NOW

@@ -50,6 +50,18 @@ def test_an_end_by_an_error_is_a_line_of_the_log_like_all_others() -> None:
     assert "address already in use" in last["exception"]
 
 
+FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1500))
+main.allow_open_files()
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_a_thousand_hosts_may_be_connected_where_few_files_are_allowed_at_first() -> None:
+    assert left(NOWHERE + FILES, "0").stdout.split() == ["(1500,", "1500)"]
+
+
 LEFT = """
 import asyncio, contextlib, types
 

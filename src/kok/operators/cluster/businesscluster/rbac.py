@@ -65,8 +65,8 @@ def _machine_rules() -> list[dict[str, Any]]:
     certificates = "certificates.k8s.io"
     signers = ["kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"]
     return [
-        _rule("", ["nodes"], "get", "list", "watch", "patch", "delete"),
-        # A drain evicts, and in the end deletes.
+        _rule("", ["nodes"], "get", "list", "watch", "create", "patch", "delete"),
+        # A drain evicts, and in the end deletes; by their number it is chosen which node leaves.
         _rule("", ["pods"], "list", "delete"),
         _rule("", ["pods/eviction"], "create"),
         _rule(certificates, ["certificatesigningrequests"], "list", "watch"),

@@ -119,6 +119,8 @@ async def _one(
     session: aiohttp.ClientSession, source: Source, base_url: str, trust: ssl.SSLContext
 ) -> str | None:
     url = f"{base_url.rstrip('/')}/{source.path}.sha256" if base_url else source.sums
+    if not url:
+        return None  # Its publisher has none.
     # Upstream's own addresses lead on to where the files are kept at present. A user's server has
     # no reason to, and might lead to where only the operator can go.
     text = await _text(session, url, trust, follow=0 if base_url else _REDIRECTS)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from kok.api.machine.component import Artifact
 from kok.operators.machine import reasons
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.remote import jobs, shell
+from kok.operators.machine.remote import host_paths, jobs, shell
 from kok.operators.machine.remote.survey import Found
 
+Action = Literal["install", "upgrade", "restart"]
 
-def action(wanted: Rendered, found: Found) -> str:
+
+def action(wanted: Rendered, found: Found) -> Action:
     """Which script leads from what is there to what is wanted."""
     if found.version == wanted.version and "restart" in wanted.scripts:
         return "restart"
@@ -26,30 +29,40 @@ def component_job(
     *,
     base_url: str,
     after: Mapping[str, str],
+    gone: Mapping[str, str] | None = None,
+    ident: str = "",
 ) -> jobs.JobPlan:
-    """The job that puts a component in place.
+    """The job that puts a component in place; `ident` is its ID where it is not one of the usual.
 
-    `after` names the jobs (component -> ID) that have to go through before; downloads do not wait
-    for them.
+    `after` names the jobs (component -> ID) that have to go through before, `gone` those that take
+    other software away first; downloads do not wait for them.
     """
-    ident = jobs.job_id(uid, wanted.name, wanted.version, wanted.config, attempt)
+    ident = ident or jobs.job_id(uid, wanted.name, wanted.version, wanted.config, attempt)
     what = action(wanted, found)
     needed = () if what == "restart" else wanted.artifacts
     steps = [
         *(
-            ["step downloading\n", *(_fetch(a, base_url) for a in needed), "fetched\n"]
+            ["step downloading\n", *(fetched_beside(a, base_url) for a in needed), "fetched\n"]
             if needed
             else []
         ),
         *(shell.call("depend", other, name) for name, other in sorted(after.items())),
+        *(
+            shell.call("depend", other, name, "gone")
+            for name, other in sorted((gone or {}).items())
+        ),
         "begin_component\n",
         shell.feed("keep", "uninstall", content=wanted.scripts["uninstall"]),
+        # Whoever has to know it later, an operator of another release for one, reads it there.
+        shell.feed("keep", "services", content="".join(f"{s}\n" for s in wanted.services)),
+        shell.feed("keep", "remains", content="".join(f"{line}\n" for line in wanted.remains)),
         shell.feed("keep", "files.next", content="".join(f"{f.path}\n" for f in wanted.files)),
         "step files\n",
         *(_put(f.path, f.mode, f.content) for f in wanted.files),
         "forget_files\n",
         _environment(wanted, found),
         *_scripts(wanted.scripts, what),
+        *_settings(wanted, found),
         shell.feed("probed", wanted.version, content=wanted.probe),
         shell.call("end_component", wanted.version, wanted.config),
         *(f'rm -f "$KOK/cache/{a.sha256}"\n' for a in wanted.artifacts),
@@ -85,7 +98,8 @@ def needed_first(names: Iterable[str], wanted: Mapping[str, Rendered]) -> list[s
     return order
 
 
-def _fetch(artifact: Artifact, base_url: str) -> str:
+def fetched_beside(artifact: Artifact, base_url: str) -> str:
+    """The line that begins to fetch a file; `fetched` waits for all of them."""
     call = shell.call("fetch", artifact.path, address(artifact, base_url), artifact.sha256)
     return f"{call.rstrip()} &\n"
 
@@ -108,12 +122,25 @@ def _failed(message: str) -> str:
 
 def _environment(wanted: Rendered, found: Found) -> str:
     text = shell.variables({"KOK_VERSION": wanted.version, "KOK_FOUND": found.version})
-    names = ["KOK_VERSION", "KOK_FOUND", "CHANGED"]
+    # Into this file a script writes why the host has to boot before the software works.
+    text += 'mark_boot\nKOK_REBOOT="$BOOT/reboots/$KOK_COMPONENT"\n'
+    names = ["KOK_VERSION", "KOK_FOUND", "KOK_REBOOT", "CHANGED"]
     for artifact in wanted.artifacts:
         name = f"KOK_ARTIFACT_{artifact.name.upper().replace('-', '_')}"
         names.append(name)
         text += f'{name}="$KOK/cache/{artifact.sha256}"\n'
     return f"{text}export {' '.join(names)}\n"
+
+
+def _settings(wanted: Rendered, found: Found) -> list[str]:
+    """What the kernel and the manager of services were told once and have been told otherwise since."""
+    if not found.wrong:
+        return []
+    calls = [shell.call("settle", f.path) for f in wanted.files]
+    if wanted.name != host_paths.KUBELET:
+        # That one is enabled by joining a cluster.
+        calls += [shell.call("enabled", name) for name in wanted.services]
+    return ["step settings\n", *calls]
 
 
 def _scripts(texts: Mapping[str, str], what: str) -> list[str]:

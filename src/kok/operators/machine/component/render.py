@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kok.api import names
 from kok.api.fields import seconds
-from kok.api.machine.component import Artifact, Component
+from kok.api.machine.component import Artifact, Change, Component
 from kok.api.machine.machine import Machine
+from kok.operators.machine.component import catalog
 from kok.operators.machine.component import params as params_
 from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.template import RenderError, check, render
+from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Found, Question, Survey
 
 _PHASES = ("install", "upgrade", "uninstall", "health", "restart")
@@ -50,6 +53,14 @@ class Rendered:
     depends_on: tuple[str, ...]
     timeout: float
     """Seconds for one job."""
+    services: tuple[str, ...] = ()
+    """systemd services of it."""
+    remains: tuple[str, ...] = ()
+    """A place in each, and the names of what it makes there, with blanks between them."""
+    change: Change = "restart"
+    """What a node goes through when its parameters or files change."""
+    change_version: Change = "restart"
+    """The same of its version."""
 
     @property
     def config(self) -> str:
@@ -58,12 +69,17 @@ class Rendered:
         made_of += [f"{f.path}\0{f.mode}\0{f.digest}" for f in self.files]
         return hashlib.sha256("\0\0".join(made_of).encode()).hexdigest()[:16]
 
+    def needs(self, found: Found) -> Change:
+        """What a node that serves goes through when the host gets this in place of what was found."""
+        return _needed(found, self.version, self.change, self.change_version)
+
     def right(self, found: Found) -> bool:
         """Whether the host has it exactly so."""
         return (
             found.version == self.version
             and found.recorded == self.config
             and all(found.files.get(f.path) == (f.mode, f.digest) for f in self.files)
+            and not found.wrong
         )
 
 
@@ -82,7 +98,8 @@ def question(component: Component, machine: Machine, given: Mapping[str, Any]) -
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
-    return Question(component.spec.name, probe, paths)
+    units = _services(component) if component.spec.name != host_paths.KUBELET else ()
+    return Question(component.spec.name, probe, paths, units)
 
 
 def rendered(
@@ -115,6 +132,7 @@ def rendered(
         )
     except RenderError as error:
         raise ComponentError(str(error)) from None
+    ours, (change, change_version) = catalog.definition(spec.name), changes(component)
     return Rendered(
         name=spec.name,
         version=spec.version,
@@ -122,9 +140,40 @@ def rendered(
         scripts=scripts,
         files=files,
         artifacts=tuple(a for a in spec.artifacts if a.arch in (None, survey.arch)),
-        depends_on=tuple(spec.depends_on),
+        depends_on=tuple(dict.fromkeys([*spec.depends_on, *ours.get("dependsOn", ())])),
         timeout=seconds(spec.timeout),
+        services=_services(component),
+        remains=tuple(" ".join([one.path, *one.names]) for one in spec.remains),
+        change=change,
+        change_version=change_version,
     )
+
+
+def changes(component: Component) -> tuple[Change, Change]:
+    """What a node that serves goes through for other parameters or files, and for another version."""
+    # Objects that an earlier release made say less, and are never changed.
+    spec, known = component.spec, catalog.definition(component.spec.name)
+    change = spec.change or known.get("change", "restart")
+    return change, spec.change_version or known.get("changeVersion", change)
+
+
+def needs(component: Component, found: Found) -> Change:
+    """The same as of what is rendered, which takes the host."""
+    return _needed(found, component.spec.version, *changes(component))
+
+
+def _needed(found: Found, version: str, change: Change, change_version: Change) -> Change:
+    if not found.begun and not found.version:
+        # What is not there yet nothing can depend on.
+        return "nothing"
+    return change if found.version == version else change_version
+
+
+def _services(component: Component) -> tuple[str, ...]:
+    """What has to run; a built-in Component that an earlier release made does not say so itself."""
+    spec, labels = component.spec, component.metadata.labels
+    ours = labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
+    return tuple(spec.services or (catalog.services(spec.name) if ours else ()))
 
 
 def facts(machine: Machine, survey: Survey) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from kok.api.machine.component import Artifact, Component, ComponentSpec
@@ -198,17 +198,21 @@ def render_job(job: Job) -> dict[str, Any]:
 def _made(said: Mapping[str, Any]) -> Made:
     asked, made = said.get("question"), said.get("rendered")
     return Made(
-        question=Question(**{**asked, "paths": tuple(asked["paths"])}) if asked else None,
+        question=_question(asked) if asked else None,
         rendered=_rendered(made) if made else None,
         error=said.get("error", ""),
     )
+
+
+def _question(said: Mapping[str, Any]) -> Question:
+    return Question(**{**said, "paths": tuple(said["paths"]), "services": tuple(said["services"])})
 
 
 def _rendered(said: Mapping[str, Any]) -> Rendered:
     lists = {
         "files": tuple(File(**file) for file in said["files"]),
         "artifacts": tuple(Artifact.model_validate(a) for a in said["artifacts"]),
-        "depends_on": tuple(said["depends_on"]),
+        **{key: tuple(said[key]) for key in ("depends_on", "services", "remains")},
     }
     return Rendered(**{**said, **lists})
 
@@ -228,7 +232,7 @@ def ours(spec: ComponentSpec) -> bool:
     """Whether the templates are those that come with this release, whoever made the object."""
     if spec.name not in catalog.builtin():
         return False
-    known = _builtin(spec.name)
+    known = _builtin(spec.name, spec.version)
     return (spec.scripts, spec.files, spec.parameters) == (
         known.scripts,
         known.files,
@@ -236,6 +240,6 @@ def ours(spec: ComponentSpec) -> bool:
     )
 
 
-@cache
-def _builtin(name: str) -> ComponentSpec:
-    return Component.parse(catalog.manifest(name, "1", {})).spec
+@lru_cache(maxsize=64)
+def _builtin(name: str, version: str) -> ComponentSpec:
+    return Component.parse(catalog.manifest(name, version, {})).spec

@@ -6,12 +6,12 @@ from datetime import datetime
 
 from kok.api.machine.host import AbandonedHost, Host, HostUse
 from kok.api.names import ANNOTATION_ABANDON_HOST, ANNOTATION_TRUST_HOST_KEY
-from kok.kube import kinds
 from kok.operators.machine import reasons
 from kok.operators.machine.host.abandoned_hosts import Abandoned
-from kok.operators.machine.host.ssh_secrets import Keeper
+from kok.operators.machine.host.ssh_secrets import Keeper, namespace_goes
 from kok.operators.machine.remote import host_identity
 from kok.operators.machine.remote.commands import HostTaken
+from kok.operators.machine.remote.host_credentials import read_secrets
 from kok.operators.machine.remote.host_identity import HostMatch
 from kok.operators.machine.remote.hosts import HostClient, Hosts
 from kok.operators.machine.remote.session import Session
@@ -72,6 +72,14 @@ class Cleaner:
             session.start("clean", work, p.wake)
         return False
 
+    async def hopeless(self, p: Pass[Host]) -> bool:
+        """Whether there will never be a way to the host: its Secret went before it, and with the
+        namespace being deleted there will be no other. Raises `KubeError`."""
+        problem = self._problems.get(p.obj.metadata.uid)
+        if problem is None or problem.reason != reasons.SECRET_MISSING:
+            return False
+        return await namespace_goes(p.kube, p.obj.namespace)
+
     def tried_since(self, p: Pass[Host]) -> datetime:
         """Since when this process has been trying to clean the host."""
         return self._session(p).memory.clean_seen or p.now
@@ -115,8 +123,7 @@ class Cleaner:
 
     async def done(self, p: Pass[Host]) -> Done:
         """The Host goes: its credentials may go, too."""
-        secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
-        await self._keeper.let_go(p, secret, leaving=True)
+        await self._free(p, leaving=True)
         return DONE
 
     def forget(self, host: str) -> None:
@@ -139,8 +146,14 @@ class Cleaner:
         p.status.used_by = None
         await p.latch()
         self.forget(p.obj.metadata.uid)
-        secret = await p.kube.get(kinds.SECRET, p.obj.spec.ssh.secret, p.obj.namespace)
-        await self._keeper.let_go(p, secret)
+        await self._free(p)
+
+    async def _free(self, p: Pass[Host], *, leaving: bool = False) -> None:
+        """Nothing is left to do by these credentials."""
+        secret, jump = await read_secrets(p.kube, p.obj.namespace, p.obj.spec.ssh)
+        await self._keeper.let_go(p, secret, leaving=leaving)
+        if jump is not secret:
+            await self._keeper.let_go(p, jump, leaving=leaving)
 
     def _where(self, p: Pass[Host]) -> HostMatch:
         """Whether the host is the one that was used."""
@@ -155,10 +168,14 @@ class Cleaner:
         if used is not None and self._where(p) is HostMatch.ELSEWHERE:
             self._problems[uid] = Verdict(False, reasons.HOST_NOT_CLEAN, _elsewhere(host, used))
             return None
-        secret = await p.kube.get(kinds.SECRET, spec.ssh.secret, host.namespace)
+        secret, jump = await read_secrets(p.kube, host.namespace, spec.ssh)
         found = await self._hosts.credentials.of(host, secret)
+        bastion = await self._hosts.credentials.bastion(host, jump)
         if isinstance(found, Verdict):
             self._problems[uid] = found
+            return None
+        if isinstance(bastion, Verdict):
+            self._problems[uid] = bastion
             return None
         if want.fingerprint is None:
             text = "its host key is not known; write it into spec.hostKey"
@@ -172,6 +189,7 @@ class Cleaner:
             secret=f"{host.namespace}/{spec.ssh.secret}",
             credentials=found,
             expected=want,
+            jump=bastion,
         )
 
 

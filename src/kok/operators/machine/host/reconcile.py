@@ -137,7 +137,7 @@ class HostReconciler(Staged[Host, HostView, HostDecision, HostOutcome]):
             self._cleaner.tried_since(p) + min(self._patience, LEAST),
         )
         told = p.obj.metadata.annotations.get(ANNOTATION_ABANDON_HOST) == "true"
-        if told or p.now >= let_go:
+        if told or p.now >= let_go or await self._cleaner.hopeless(p):
             await self._cleaner.abandon(p)
             return await self._cleaner.done(p)
         raise Wait(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine, MachineStatus
@@ -21,8 +21,9 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.strip import unrecorded
-from kok.kube.errors import NotFound
+from kok.kube.errors import Forbidden, NotFound
 from kok.kube.lists.tolerant import Listed, listed
+from kok.operators.machine.remote.host_credentials import secrets_of
 from kok.runtime.controller.reconciler import Pass
 
 FINALIZER = "kok.dev/ssh-credentials"
@@ -31,6 +32,8 @@ PATIENCE = timedelta(seconds=60)
 follow, since a namespace's objects are deleted one after the other."""
 
 _LEAVING_MOST = 10_000
+_Field = Literal["ssh_secret", "jump_secret"]
+"""Of a Machine's status: which Secret is held."""
 
 
 def touched(status: MachineStatus) -> bool:
@@ -65,7 +68,7 @@ def needed(
     users: Sequence[Machine | Host | Unreadable] = [
         *odd,
         *(m for m in machines if _needs(m, name)),
-        *(h for h in hosts if h.spec.ssh.secret == name and h.status.used_by is not None),
+        *(h for h in hosts if name in secrets_of(h.spec.ssh) and h.status.used_by is not None),
     ]
     if not going(secret) or any(user.deleting for user in users):
         return bool(users)
@@ -74,7 +77,18 @@ def needed(
 
 
 def _needs(machine: Machine, name: str) -> bool:
-    return touched(machine.status) and name in (machine.spec.ssh.secret, machine.status.ssh_secret)
+    status = machine.status
+    named = (*secrets_of(machine.spec.ssh), status.ssh_secret, status.jump_secret)
+    return touched(status) and name in named
+
+
+async def namespace_goes(kube: Kube, namespace: str) -> bool:
+    """Whether it is being deleted, so that no Secret can be made in it any more. Raises `KubeError`."""
+    try:
+        found = await kube.get(kinds.NAMESPACE, namespace)
+    except Forbidden:
+        return False
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
 
 async def hold(kube: Kube, secret: Manifest) -> None:
@@ -97,36 +111,58 @@ class Keeper:
         """UIDs of Machines and Hosts of which nothing is left to do, the newest last. Of two that
         go at once each would otherwise leave a Secret to the other."""
 
-    async def keep(self, p: Pass[Machine], secret: Manifest | None) -> float | None:
-        """Holds the Secret of a Machine that a clean-up will need, before anything is changed on the
-        host.
+    async def keep(
+        self, p: Pass[Machine], secret: Manifest | None, jump: Manifest | None = None
+    ) -> float | None:
+        """Holds the Secrets of a Machine that a clean-up will need, before anything is changed on the
+        host: its own, and the one of its bastion.
 
-        Seconds until it must be looked at again.
+        Seconds until they must be looked at again.
         """
-        before = p.status.ssh_secret
-        if secret is None or not touched(p.status):
+        if not touched(p.status):
             return None
-        if before not in (None, p.obj.spec.ssh.secret):
+        name, bastion = secrets_of(p.obj.spec.ssh)
+        waits = (
+            await self._keep(p, "ssh_secret", name, secret),
+            await self._keep(p, "jump_secret", bastion if bastion != name else None, jump),
+        )
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    async def _keep(
+        self, p: Pass[Machine], field: _Field, name: str | None, secret: Manifest | None
+    ) -> float | None:
+        before: str | None = getattr(p.status, field)
+        if name is not None and secret is None:
+            return None
+        if before not in (None, name):
             # Another one is used by now. Only once that is held the earlier one may go.
-            await hold(p.kube, secret)
-            p.status.ssh_secret = p.obj.spec.ssh.secret
+            if name is not None and secret is not None:
+                await hold(p.kube, secret)
+            setattr(p.status, field, name)
             await p.latch()
             earlier = await p.kube.get(kinds.SECRET, before, p.obj.namespace)
             await self.let_go(p, earlier)
+        elif name is None or secret is None:
+            return None
         elif going(secret):
             return await self.let_go(p, secret)
         elif not holds(secret):
-            p.status.ssh_secret = p.obj.spec.ssh.secret
+            setattr(p.status, field, name)
             await p.latch()
             await hold(p.kube, secret)
         return None
 
-    async def leave(self, p: Pass[Machine], secret: Manifest | None) -> None:
+    async def leave(
+        self, p: Pass[Machine], secret: Manifest | None, jump: Manifest | None = None
+    ) -> None:
         """The Machine goes: the last one of those that need a Secret frees it."""
-        await self.let_go(p, secret, leaving=True)
-        if p.status.ssh_secret not in (None, p.obj.spec.ssh.secret):
-            earlier = await p.kube.get(kinds.SECRET, p.status.ssh_secret, p.obj.namespace)
-            await self.let_go(p, earlier, leaving=True)
+        known = {one["metadata"]["name"]: one for one in (secret, jump) if one is not None}
+        for one in known.values():
+            await self.let_go(p, one, leaving=True)
+        for name in (p.status.ssh_secret, p.status.jump_secret):
+            if name is not None and name not in (*known, *secrets_of(p.obj.spec.ssh)):
+                earlier = await p.kube.get(kinds.SECRET, name, p.obj.namespace)
+                await self.let_go(p, earlier, leaving=True)
 
     async def let_go(
         self, p: Pass[Any], secret: Manifest | None, *, leaving: bool = False

@@ -10,10 +10,13 @@ from kok.api import names
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.kubenode import KubeNode, KubeNodeStatus
 from kok.api.machine.machine import Machine
-from kok.operators.machine import reasons
+from kok.operators.machine import metrics, reasons
+from kok.operators.machine.kubenode import plan
 from kok.operators.machine.kubenode.claims import wanted_nodes
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.operators.machine.kubenode.rollout import report as rollout
 from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation import breaker
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.reconciler import Pass
 
@@ -22,6 +25,8 @@ VERSION_CURRENT = "VersionCurrent"
 """Whether all nodes run the version of Kubernetes that they are to have."""
 POD_ADDRESSES = "PodAddresses"
 """Whether the nodes have as many pod addresses as usual. Absent unless they have fewer."""
+REMEDIATION_ALLOWED = "RemediationAllowed"
+"""Whether something is done about nodes that are not well. Absent unless too many are not."""
 VERSIONS_MOST = 16
 ABANDONED_MOST = 16
 """Hosts that had to be left uncleaned, as far as the status shows them."""
@@ -53,7 +58,9 @@ def report(
     Where the pass did not get through, the runtime tells in `Ready` why.
     """
     count(p.status, p.obj, machines)
+    _report_breaker(p, machines)
     p.status.abandoned = list(left[:ABANDONED_MOST])
+    p.status.plan = plan.planned(decision.software, machines) if decision.software else []
     if decision.version:
         p.status.version = decision.version
         p.set_condition(VERSION_CURRENT, *follows(p.obj, machines, decision))
@@ -62,6 +69,10 @@ def report(
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
         else:
             p.status.drop_conditions([POD_ADDRESSES])
+    if p.status.rollout is not None:
+        said = rollout.verdict(p.status.rollout)
+        p.set_condition(rollout.ROLLED_OUT, said.holds, said.reason, said.message)
+    _measure(p)
     if p.paused:
         _report_paused(p, machines, decision)
     if not outcome.through:
@@ -72,6 +83,30 @@ def report(
         message = f"Machine {', '.join(outcome.fresh[:_SHOWN])} was just made"
     p.set_condition("Ready", good, reason, message)
     p.status.phase = "Ready" if good else "Progressing"
+
+
+def _report_breaker(p: Pass[KubeNode], machines: Sequence[Machine]) -> None:
+    """The Machines go by the same themselves; here is one place that says so for all of them."""
+    policy = p.obj.spec.remediation
+    why = breaker.holds(policy.max_unhealthy, machines) if policy.mode == "Repair" else ""
+    metrics.show_held(p.obj.namespace, p.obj.name, held=bool(why))
+    if not why:
+        p.status.drop_conditions([REMEDIATION_ALLOWED])
+        return
+    listed = breaker.unhealthy(machines)
+    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    text = f"{why}: {', '.join(listed[:_SHOWN])}{more}"
+    p.set_condition(REMEDIATION_ALLOWED, False, reasons.TOO_MANY_UNHEALTHY, text)
+
+
+def _measure(p: Pass[KubeNode]) -> None:
+    """Shows how far the newest rollout is, and counts it once it has ended."""
+    now, before = p.status.rollout, p.obj.status.rollout
+    metrics.show_rollout(p.obj.namespace, p.obj.name, rollout.numbers(now))
+    ended = now is not None and now.ended_at is not None
+    known = before is not None and now is not None and before.id == now.id
+    if now is not None and ended and not (known and before is not None and before.ended_at):
+        metrics.ROLLOUTS_ENDED.labels(now.phase).inc()
 
 
 def _report_paused(
@@ -93,6 +128,7 @@ def count(status: KubeNodeStatus, kubenode: KubeNode, machines: Sequence[Machine
     status.replicas = len([m for m in machines if not m.deleting])
     status.ready = len([m for m in machines if ready(m)])
     status.up_to_date = len([m for m in machines if up_to_date(m)])
+    status.unhealthy = len(breaker.unhealthy(machines))
     status.versions = _counts(machines)
     status.ready_summary = f"{status.ready}/{wanted_nodes(kubenode)}"
     status.up_to_date_summary = f"{status.up_to_date}/{wanted_nodes(kubenode)}"

@@ -34,6 +34,15 @@ async def remove(p: Pass[KubeNode], view: KubeNodeView) -> Done:
     return DONE
 
 
+def give_back(p: Pass[KubeNode], view: KubeNodeView) -> bool:
+    """Claims of hosts without a Machine end while others still leave theirs; whether any did."""
+    used = {m.spec.node for m in view.mine}
+    kept = [name for name in p.status.claims if name in used or view.odd_mine]
+    ended: bool = kept != p.status.claims
+    p.status.claims = kept
+    return ended
+
+
 async def send_away(p: Pass[KubeNode], surplus: Iterable[Machine]) -> None:
     """Deletes Machines. How long they drain is what the KubeNode says now, also while they do."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,7 @@ from kok.operators.machine.kubenode import claims
 from kok.operators.machine.machine.observe import OPERATOR, endpoint_of, machine_identity
 from kok.operators.machine.machine_lists import MachineLists
 from kok.runtime.controller.reconciler import Pass
+from kok.workload.identity import Identity
 
 CLUSTER, MACHINE, COMPONENT = Cluster.info.kind, Machine.info.kind, Component.info.kind
 _STATUS: Final = (
@@ -34,8 +35,10 @@ _STATUS: Final = (
     "removal",
     "kubelet",
     "operation",
+    "remediation",
+    "lastGood",
 )
-_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate"})
+_CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate", "ComponentsReady"})
 """What is looked at of the status of a Machine."""
 
 
@@ -56,6 +59,8 @@ class KubeNodeView:
     """Machines of the namespace that cannot be read."""
     access_hash: str = ""
     """Of the address and the CA by which nodes reach the cluster; empty while they are not known."""
+    identity: Identity | None = field(default=None, repr=False)
+    """Ours inside the cluster."""
 
     @property
     def odd_mine(self) -> list[Unreadable]:
@@ -86,7 +91,8 @@ async def observe(p: Pass[KubeNode], lists: MachineLists) -> KubeNodeView:
     own = [m for m in mine_.result() if m]
     own += await _unlabelled(p, everybody, {m["metadata"]["name"] for m in own})
     cluster = Cluster.parse(found) if found is not None else None
-    access = endpoint_of(cluster, machine_identity(identity.result(), cluster)[0])
+    ours = machine_identity(identity.result(), cluster)[0]
+    access = endpoint_of(cluster, ours)
     mine = listed(Machine, own)
     by_name = {m["metadata"]["name"]: m for m in own}
     return KubeNodeView(
@@ -97,6 +103,7 @@ async def observe(p: Pass[KubeNode], lists: MachineLists) -> KubeNodeView:
         own=by_name,
         components={m["metadata"]["name"]: m for m in components},
         access_hash=access.digest if access is not None else "",
+        identity=ours,
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from kok.api import names
-from kok.api.fields import SSHAccess
+from kok.api.machine.access import SSHAccess
 from kok.api.machine.host import Host
 from kok.api.machine.kubenode import KubeNode, NodeHost
 from kok.api.machine.machine import Machine, MachineComponent
+from kok.api.machine.remediation import Remediation
+from kok.api.machine.rollout import MachineRollout, Rollout
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_TRUST_HOST_KEY
 from kok.kube.objects.ownership import owned
@@ -68,6 +70,10 @@ def machine(
         "components": [_component(c) for c in components],
         "drainTimeout": spec.drain_timeout,
     }
+    if (policy := spec.remediation.manifest()) != Remediation().manifest():
+        body["remediation"] = policy
+    if told := _rollout(spec.rollout):
+        body["rollout"] = told
     if access_hash:
         body["accessHash"] = access_hash
     if place.addresses:
@@ -87,6 +93,15 @@ def machine(
         "spec": body,
     }
     return owned(manifest, kubenode)
+
+
+def _rollout(policy: Rollout) -> dict[str, Any]:
+    """What of the policy is another than usual, as far as a Machine has to know it."""
+    forced: Literal["Stop", "Force"] = "Force" if policy.on_drain_timeout == "Force" else "Stop"
+    told = MachineRollout(
+        drain_timeout=policy.drain_timeout, on_drain_timeout=forced, soak=policy.soak
+    )
+    return told.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _component(component: MachineComponent) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from kok import versions
@@ -12,11 +12,9 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.component import catalog
+from kok.operators.machine.component import catalog, derived
 from kok.operators.machine.remote import host_paths
 from kok.runtime.controller.errors import Invalid
-
-HOST_PREP = "host-prep"
 
 
 def kubernetes_version(kubenode: KubeNode, cluster: Cluster) -> str:
@@ -44,34 +42,41 @@ def software(
     What already runs with this Kubernetes version stays at its version: a newer operator that
     knows newer defaults must not change nodes by itself.
     """
-    spec = kubenode.spec
-    chosen = {
-        **_defaults(version),
-        **_running(version, machines),
-        host_paths.KUBELET: version,
-    }
-    if spec.runtime.version is not None:
-        chosen[host_paths.CONTAINERD] = spec.runtime.version
+    spec, context = kubenode.spec, _context(kubenode, cluster, version)
     own = {c.name: c for c in spec.components}
-    chosen |= {name: c.version for name, c in own.items()}
-    _check_runtime(chosen[host_paths.CONTAINERD])
+    ours = _versions(context, version, machines)
+    context["runtime"] = derived.runtime(ours)
+    chosen = ours | {name: c.version for name, c in own.items()}
     if host_paths.KUBELET in own:
         _check_kubelet(chosen[host_paths.KUBELET], cluster)
     _check_config(kubenode, chosen[host_paths.KUBELET])
-    params = _parameters(kubenode, cluster, version)
+    for name in sorted(ours):
+        problem = derived.problem(name, chosen[name], context)
+        if problem:
+            raise Invalid(reasons.RUNTIME_UNSUPPORTED, problem)
     return [
         MachineComponent(
             name=name,
             version=chosen[name],
-            params={**params.get(name, {}), **(own[name].params if name in own else {})},
+            params={
+                **(derived.params(name, context) if name in ours else {}),
+                **(own[name].params if name in own else {}),
+            },
         )
         for name in sorted(chosen)
     ]
 
 
-def _defaults(version: str) -> dict[str, str]:
-    facts = versions.kubernetes(version).facts.host_components
-    return {HOST_PREP: catalog.HOST_PREP_VERSION, **facts}
+def _versions(
+    context: derived.Context, version: str, machines: Iterable[Machine]
+) -> dict[str, str]:
+    """The built-in software that is wanted: what the spec asks for, what runs, or the defaults."""
+    defaults = versions.kubernetes(version).facts.host_components
+    running = _running(version, machines)
+    return {
+        name: derived.pinned(name, context) or running.get(name) or derived.version(name, defaults)
+        for name in derived.wanted(context)
+    }
 
 
 def _running(version: str, machines: Iterable[Machine]) -> dict[str, str]:
@@ -98,42 +103,24 @@ def _check_config(kubenode: KubeNode, version: str) -> None:
         raise Invalid(reasons.KUBELET_CONFIG_INVALID, f"spec.kubelet: {problem}")
 
 
-def _check_runtime(version: str) -> None:
-    major = version.partition(".")[0]
-    if not major.isdecimal() or int(major) < 2:
-        raise Invalid(
-            reasons.RUNTIME_UNSUPPORTED,
-            f"spec.runtime.version: containerd {version} is not supported; write 2.0.0 or later",
-        )
-
-
-def _parameters(kubenode: KubeNode, cluster: Cluster, version: str) -> dict[str, dict[str, Any]]:
-    spec, network = kubenode.spec, cluster.spec.network
-    image = versions.kubernetes(version).image("pause", cluster.spec.images.registry)
-    containerd: dict[str, Any] = {"sandboxImage": image}
-    if spec.registry.mirrors:
-        containerd["mirrors"] = spec.registry.mirrors
-    driver = spec.kubelet.get("cgroupDriver")
-    if driver is not None:
-        # Runtime and kubelet have to agree, and it is the kubelet's field that people know.
-        containerd["cgroupDriver"] = driver
-    config: Mapping[str, Any] = {
-        "clusterDNS": [names.nth_address(cidr, 10) for cidr in network.service_cidrs[:1]],
-        "clusterDomain": network.dns_domain,
-        **_max_pods(cluster),
-        **spec.kubelet,
+def _context(kubenode: KubeNode, cluster: Cluster, version: str) -> dict[str, Any]:
+    """What the templates of the built-in software see, see `derived`."""
+    network, small = cluster.spec.network, podrange.scarce(cluster.spec)
+    known = versions.kubernetes(version)
+    major, minor = catalog.numbers(version)[:2]
+    return {
+        "kubenode": kubenode.spec.model_dump(mode="json", by_alias=True),
+        "cluster": cluster.spec.model_dump(mode="json", by_alias=True),
+        "kubernetes": {"version": version, "major": major, "minor": minor},
+        "images": {"pause": known.image("pause", cluster.spec.images.registry)},
+        "network": {
+            "dns": [names.nth_address(cidr, 10) for cidr in network.service_cidrs[:1]],
+            "domain": network.dns_domain,
+            # Beyond it pods hang in ContainerCreating for ever instead of going to another node, or
+            # waiting for one.
+            "maxPods": small.pods if small is not None else None,
+        },
     }
-    return {host_paths.CONTAINERD: containerd, host_paths.KUBELET: {"config": dict(config)}}
-
-
-def _max_pods(cluster: Cluster) -> dict[str, Any]:
-    """The kubelet's limit of pods, where a node has fewer addresses than usual to give to them.
-
-    Beyond it pods hang in ContainerCreating for ever instead of going to another node, or waiting
-    for one.
-    """
-    small = podrange.scarce(cluster.spec)
-    return {"maxPods": small.pods} if small is not None else {}
 
 
 def pod_addresses(kubenode: KubeNode, cluster: Cluster, nodes: int) -> str:

@@ -8,39 +8,37 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from kok.api.machine.machine import Finding
+from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
+from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.machine import install_plan
+from kok.operators.machine.machine import install_plan, joining
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
+    AwaitJobs,
     Install,
-    JoinCluster,
+    NoteReboots,
+    RebootHost,
     Reclaim,
     RecordHostKey,
     ScanHostKey,
     Step,
     SurveyHost,
-    TakeTokenBack,
     refused,
 )
+from kok.operators.machine.machine.remediation import drift
+from kok.operators.machine.machine.remediation import remedy as remedies
+from kok.operators.machine.machine.remediation.ladder import Remedy
 from kok.operators.machine.machine.view import MachineView, expected_key
-from kok.operators.machine.remote import commands, host_identity, host_paths, join, preflight
+from kok.operators.machine.remote import commands, host_identity, host_paths, preflight
 from kok.operators.machine.remote.session import NEVER, HostMemory
 from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
 from kok.runtime.conditions import Verdict
 
-JOIN_PATIENCE = 60.0
-"""Seconds in which a started kubelet must have its credentials."""
-TURN_AGAIN = 5.0
-"""Seconds after which it is asked again whether it is a Machine's turn."""
 UPDATE_AGAIN = 2.0
 """Seconds after which it is looked again whether a change for which a node is drained goes on."""
-FINISH_EVERY = 5.0
-FINISH_MOST = 300.0
-"""Seconds between two attempts to remove a bootstrap token; the first of them are closer."""
 RECLAIM_EVERY = 60.0
 """Seconds between two clean-ups of what earlier Machines left. A host tells of one at a time."""
 LISTEN, LISTEN_FOR = 5.0, 60.0
@@ -65,8 +63,14 @@ class Decision:
     """Of the preflight."""
     joining: str = ""
     """Why the host has not joined yet, if that is known; `-`: it has."""
+    off: frozenset[str] = frozenset()
+    """Components of which a job is under way that does what is not wanted any more."""
     operation: Operation | None = None
     """What is under way for which the node is drained; to be recorded before the step is begun."""
+    drift: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What on the host is not as it was made, by component."""
+    remedy: Remedy = field(default_factory=Remedy)
+    """What is known of a fault of the host, and what is done about it."""
 
     def refused(self, among: Collection[str]) -> Verdict | None:
         """Why nothing can be done until something else changes, if for one of these reasons."""
@@ -76,6 +80,10 @@ class Decision:
 
 def decide(view: MachineView) -> Decision:
     """What to do next."""
+    return _with_remedy(view, _decide(view))
+
+
+def _decide(view: MachineView) -> Decision:
     finish = update.finish(view)
     if finish is not None and finish.call is not None:
         return Decision(Step(action=finish, after=finish.after), operation=finish.operation)
@@ -110,22 +118,66 @@ def _at_host(view: MachineView) -> Decision:
     )
     if problem is not None:
         return Decision(refused(problem))
-    lacking = tuple(install_plan.lacking(wanted, survey))
-    findings = tuple(_findings(view, survey, fetches=bool(lacking)))
+    return _compared(view, request, survey, wanted)
+
+
+def _compared(
+    view: MachineView, request: SurveyRequest, survey: Survey, wanted: Mapping[str, Rendered]
+) -> Decision:
+    """What to do at a host that was seen, going by what is there and what is wanted."""
+    off = install_plan.called_off(view.machine, view.status, wanted)
+    drifted = drift.drifted(wanted, survey) if view.mine else {}
+    policy = view.machine.spec.remediation
+    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
+    lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
+    findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
+    step: Step | None
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
     else:
-        step = _use(view, survey, findings) or _software(view, wanted, survey, lacking)
+        step = _use(view, survey, findings) or _called_off(view, wanted, off)
+        step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
         if step is None or _waits(step):
             # It serves for as long as that takes, and with credentials that are good.
-            joins = _join(view, survey)
+            joins = joining.step(view, survey)
             step = joins if step is None or joins.call is not None else step
         if step.idle:
-            waits = [s for s in (step.after, _again(view, findings)) if s is not None]
-            step = Step(after=min(waits, default=None))
-    return Decision(step, True, wanted, lacking, findings, _joining(view))
+            step = _at_rest(view, step, findings, lacks=bool(lacking))
+    return Decision(
+        step,
+        True,
+        wanted,
+        lacking,
+        findings,
+        joining.why_not(view),
+        off=frozenset(off),
+        drift=drifted,
+    )
+
+
+def _at_rest(view: MachineView, step: Step, findings: Sequence[Finding], *, lacks: bool) -> Step:
+    """What is done where nothing has to be done now."""
+    if not lacks and (named := prefetch.wanted(view)):
+        return Step(prefetch.Prefetch(named))
+    waits = [s for s in (step.after, _again(view, findings)) if s is not None]
+    return Step(after=min(waits, default=None))
+
+
+def _with_remedy(view: MachineView, found: Decision) -> Decision:
+    """The same, unless something is to be done about a fault of the host before all else."""
+    changing = [name for name in found.lacking if name not in found.drift]
+    remedy = remedies.decide(view, found.wanted, operation=found.operation, changing=changing)
+    looks = isinstance(found.step.call, SurveyHost | ScanHostKey | RecordHostKey | Reclaim)
+    ready = found.seen and not looks
+    step = remedies.choose(view, found.step, found.wanted, remedy, ready=ready)
+    return replace(found, step=step, remedy=remedy)
+
+
+def drains(view: MachineView) -> bool:
+    """Whether a Component asks now for an operation that is not begun: it matters whose turn it is."""
+    return update.may_drain(view) and decide(view).operation is not None
 
 
 def kubelet_started(view: MachineView, decision: Decision) -> bool:
@@ -213,7 +265,7 @@ def _urls(view: MachineView) -> tuple[str, ...]:
     urls = [f"{base.rstrip('/')}/"] if base else []
     for component in machine.spec.components:
         mirrors = component.params.get("mirrors")
-        if component.name == host_paths.CONTAINERD and isinstance(mirrors, Mapping):
+        if catalog.exclusive(component.name) and isinstance(mirrors, Mapping):
             # Somebody's own Component of that name may mean something else by it.
             listed = [m[0] for m in mirrors.values() if isinstance(m, list) and m]
             urls += [f"{url.rstrip('/')}/v2/" for url in listed if isinstance(url, str)]
@@ -233,11 +285,17 @@ def _towards(view: MachineView) -> str:
         return ""
 
 
-def _findings(view: MachineView, survey: Survey, *, fetches: bool) -> list[Finding]:
+def _findings(
+    view: MachineView, survey: Survey, wanted: Mapping[str, Rendered], *, fetches: bool
+) -> list[Finding]:
+    # Software that is no longer wanted may be of the kinds that come along.
+    services = {name: catalog.services(name) for name in survey.found}
+    services |= {name: made.services or catalog.services(name) for name, made in wanted.items()}
     return preflight.findings(
         preflight.PreflightInput(
             survey=survey,
             params={c.name: c.params for c in view.machine.spec.components},
+            services=services,
             neighbours=view.memory.neighbours,
             fetches=fetches,
             begun=view.mine,
@@ -279,6 +337,13 @@ def _another(view: MachineView) -> Verdict | None:
     )
 
 
+def _called_off(
+    view: MachineView, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> Step | None:
+    """The ends of jobs that do what is not wanted any more are waited for."""
+    return Step(AwaitJobs(install_plan.awaited(view.machine, wanted, off))) if off else None
+
+
 def _software(
     view: MachineView, wanted: Mapping[str, Rendered], survey: Survey, lacking: tuple[str, ...]
 ) -> Step | None:
@@ -288,15 +353,31 @@ def _software(
         problem = install_plan.skew(view.machine, view.objects.cluster)
         if problem is not None:
             return refused(problem, view.recheck)
-    found = install_plan.due(view.machine, view.status, wanted, survey, view.now)
+    found = install_plan.due(view.machine, view.status, wanted, survey, view.now, among=lacking)
     if not found.plans:
         return Step(after=found.after)
-    gate = update.gate(view)
+    gate = update.gate(view, lacking)
     if isinstance(gate, Verdict):
         return refused(gate, view.recheck)
     if gate is not None and gate.call is not None:
         return Step(action=gate, after=gate.after)
     return Step(Install(found.plans, wanted), started=found.started, action=gate)
+
+
+def _boot(view: MachineView, wanted: Mapping[str, Rendered], survey: Survey) -> Step | None:
+    """The boot of the host for which software asks, once all of it is there."""
+    known = reboot.noted(view.status.reboots, wanted, survey, view.now)
+    if known != view.status.reboots:
+        return Step(NoteReboots(tuple(known)), 0.0)
+    asked, problem = reboot.pending(view.status), reboot.told(view.status)
+    if asked is None:
+        return refused(problem, view.recheck) if problem is not None else None
+    gate = update.gate(view)
+    if isinstance(gate, Verdict):
+        return refused(gate, view.recheck)
+    if gate is not None and gate.call is not None:
+        return Step(action=gate, after=gate.after)
+    return Step(RebootHost(asked.boot), action=gate)
 
 
 def _other_kubelet(
@@ -312,81 +393,3 @@ def _waits(step: Step) -> bool:
     """Whether software has to wait for something that is no fault of it."""
     begins = step.action is not None and step.action.call is not None
     return begins or (step.refusal is not None and step.refusal.reason in update.HOLDS)
-
-
-def todo(view: MachineView) -> join.JoinPlan | None:
-    """What is to be done so that the host is a member of its cluster; None also if unknown."""
-    endpoint, identity = view.objects.endpoint, view.memory.identity
-    if endpoint is None or identity is None:
-        return None
-    found = join.plan(identity, endpoint, view.machine.spec.node, view.now)
-    hashed = view.machine.spec.access_hash
-    if found is not None and found.staged and view.status.first_ready:
-        # One that serves goes on as it is until it is its turn; its KubeNode says so if it has one.
-        turn = hashed == endpoint.digest if hashed else view.turn
-        return found if turn else None
-    return found
-
-
-def turning(view: MachineView) -> bool:
-    """Whether it has to turn to another address or CA, and no KubeNode says when."""
-    found = todo(replace(view, turn=True))
-    return found is not None and found.staged and not view.machine.spec.access_hash
-
-
-def _joining(view: MachineView) -> str:
-    """Why the host has not joined; `-` if it has; empty if that cannot be said yet."""
-    if view.objects.endpoint is None or view.memory.identity is None:
-        return ""
-    found = todo(view)
-    return found.why if found is not None else "-"
-
-
-def _join(view: MachineView, survey: Survey) -> Step:
-    kubelet = host_paths.KUBELET in {c.name for c in view.machine.spec.components}
-    if not kubelet or not view.objects.takes_nodes or view.memory.identity is None:
-        return Step()
-    found = todo(view)
-    if found is None and _token_left(view):
-        every = min(FINISH_MOST, FINISH_EVERY * 2.0 ** min(view.memory.unfinished, 10))
-        after = view.memory.finished + every - view.monotonic
-        return Step(TakeTokenBack()) if after <= 0 else Step(after=after)
-    if found is None:
-        # A kubelet makes its Node when it starts and never again.
-        gone = join.JoinPlan("its Node is gone", token=False)
-        if view.objects.node_lost:
-            return _wait_for_kubelet(view, gone)
-        return Step() if view.turn else Step(after=TURN_AGAIN)
-    problem = _foreign_node(view, survey) or install_plan.skew(view.machine, view.objects.cluster)
-    if problem is not None:
-        return refused(problem, view.recheck)
-    return _wait_for_kubelet(view, found)
-
-
-def _wait_for_kubelet(view: MachineView, found: join.JoinPlan) -> Step:
-    memory, now = view.memory, view.monotonic
-    if memory.joined is None or now - memory.joined > JOIN_PATIENCE:
-        return Step(JoinCluster(found), turns=turning(view))
-    if view.objects.node is not None and now - memory.finished > FINISH_EVERY:
-        return Step(TakeTokenBack())
-    return Step(after=FINISH_EVERY)
-
-
-def _token_left(view: MachineView) -> bool:
-    token, identity = view.status.token_id, view.memory.identity
-    on_host = identity is not None and identity.bootstrap
-    return on_host or (token is not None and token != view.memory.token_gone)
-
-
-def _foreign_node(view: MachineView, survey: Survey) -> Verdict | None:
-    """Another host that already is the node of that name."""
-    node, own = view.objects.node, survey.facts.get("machineID", "")
-    joined_before = view.memory.joined is not None or view.status.kubelet is not None
-    if node is None or not node.ready or joined_before or node.machine_id in ("", own):
-        return None
-    return Verdict(
-        False,
-        reasons.NODE_NAME_TAKEN,
-        f"node {node.name} of Cluster {view.machine.spec.cluster} is another host; give this "
-        "Machine another node name, or delete that Node",
-    )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kok import versions
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
-from kok.api.machine.component import Component
-from kok.api.machine.machine import Job, Machine, MachineComponentStatus, MachineStatus
+from kok.api.machine.component import Change, Component
+from kok.api.machine.machine import (
+    Job,
+    Machine,
+    MachineComponentStatus,
+    MachineStatus,
+    PlannedStep,
+)
 from kok.kube.budget.limits import MIB
 from kok.operators.machine import cluster_version, reasons
-from kok.operators.machine.component import component_jobs
+from kok.operators.machine.component import catalog, component_jobs
 from kok.operators.machine.component.render import ComponentError, Rendered
 from kok.operators.machine.component.sandboxed import HELD_MOST, Templates
 from kok.operators.machine.remote import host_paths, jobs
@@ -111,6 +117,45 @@ def lacking(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return component_jobs.needed_first(names_, wanted) + surplus(wanted, survey)
 
 
+def called_off(
+    machine: Machine, status: MachineStatus, wanted: Mapping[str, Rendered]
+) -> dict[str, Job]:
+    """Jobs under way by component that do what is not wanted any more.
+
+    The spec went back, or on to something else: what is on the host now is not what will be there.
+    """
+    found = {}
+    for component in status.components:
+        job = component.job
+        if job is None or job.exit is not None:
+            continue
+        if not meant(machine, component.name, job, wanted):
+            found[component.name] = job
+    return found
+
+
+def meant(machine: Machine, name: str, job: Job, wanted: Mapping[str, Rendered]) -> bool:
+    """Whether a job of a component does what is wanted now."""
+    item, uid = wanted.get(name), machine.metadata.uid
+    version, config = (item.version, item.config) if item else ("", jobs.UNINSTALL)
+    return job.id == jobs.job_id(uid, name, version, config, job.attempt)
+
+
+def awaited(
+    machine: Machine, wanted: Mapping[str, Rendered], off: Mapping[str, Job]
+) -> tuple[JobPlan, ...]:
+    """Jobs by which the ends of those are waited for."""
+    return tuple(
+        jobs.called_off_job(
+            machine.metadata.uid,
+            name,
+            job.id,
+            wanted[name].timeout if name in wanted else jobs.REMOVAL_TIMEOUT,
+        )
+        for name, job in sorted(off.items())
+    )
+
+
 def right(name: str, wanted: Mapping[str, Rendered], survey: Survey) -> bool:
     """Whether one component is as it should be."""
     return name in wanted and wanted[name].right(survey.found.get(name, Found()))
@@ -122,22 +167,50 @@ def surplus(wanted: Mapping[str, Rendered], survey: Survey) -> list[str]:
     return sorted(left)[:SURPLUS]
 
 
+def planned(
+    wanted: Mapping[str, Rendered], survey: Survey, *, drained: bool = False
+) -> list[PlannedStep]:
+    """What is to be done on the host, as its Machine's status tells it.
+
+    `drained`: whether the node is, for another runtime or another minor version of its kubelet.
+    """
+    steps = []
+    for name in lacking(wanted, survey):
+        there, item = survey.found.get(name, Found()), wanted.get(name)
+        needs: Change = item.needs(there) if item is not None else "nothing"
+        if drained and (name == host_paths.KUBELET or catalog.exclusive(name)):
+            needs = "reboot" if needs == "reboot" else "drain"
+        steps.append(
+            PlannedStep(
+                component=name,
+                action=component_jobs.action(item, there) if item is not None else "remove",
+                before=there.version or None,
+                after=item.version if item is not None else None,
+                needs=needs,
+            )
+        )
+    return steps
+
+
 def due(
     machine: Machine,
     status: MachineStatus,
     wanted: Mapping[str, Rendered],
     survey: Survey,
     now: datetime,
+    *,
+    among: Collection[str],
 ) -> Due:
-    """The jobs for what is lacking. One that is under way keeps its identity; one that failed is
-    tried again, as another attempt, after a while that grows."""
+    """The jobs for what is lacking `among` these; others stay as they are, and nothing waits for them.
+    One that is under way keeps its identity; one that failed is tried again, as another attempt, after
+    a while that grows."""
     batch = _Batch(machine, {c.name: c.job for c in status.components}, now)
-    for name in lacking(wanted, survey):
-        item = wanted.get(name)
-        if item is None:
-            batch.remove(name)
-        else:
-            batch.install(item, survey.found.get(name, Found()))
+    missing = [name for name in lacking(wanted, survey) if name in among]
+    # Of some kinds a host has one at a time: those that have to make room go first.
+    for name in (n for n in missing if n not in wanted):
+        batch.remove(name)
+    for name in (n for n in missing if n in wanted):
+        batch.install(wanted[name], survey.found.get(name, Found()))
     return Due(tuple(batch.plans), batch.started, min(batch.waits, default=None))
 
 
@@ -150,6 +223,9 @@ class _Batch:
         self._now = now
         self._ids: dict[str, str] = {}
         self._blocked: set[str] = set()
+        self._rivals: dict[str, dict[str, str]] = {}
+        """Jobs that take software away, by what it is one of a kind of, and by its name; an empty ID
+        where that has to wait."""
         self.plans: list[JobPlan] = []
         self.started: dict[str, Job] = {}
         self.waits: list[float] = []
@@ -158,7 +234,9 @@ class _Batch:
         """Puts a component in place, unless it or what it needs has to wait."""
         uid, old = self._machine.metadata.uid, self._before.get(item.name)
         attempt = next_attempt(uid, item, old)
-        if self._waits(item.name, attempt) or any(d in self._blocked for d in item.depends_on):
+        rivals = self._rivals.get(catalog.exclusive(item.name), {})
+        blocked = any(d in self._blocked for d in item.depends_on) or not all(rivals.values())
+        if self._waits(item.name, attempt) or blocked:
             self._blocked.add(item.name)
             return
         plan = component_jobs.component_job(
@@ -168,6 +246,7 @@ class _Batch:
             attempt,
             base_url=self._machine.spec.artifacts.base_url,
             after={d: self._ids[d] for d in item.depends_on if d in self._ids},
+            gone=rivals,
         )
         self._ids[item.name] = plan.id
         self._add(plan, attempt)
@@ -180,8 +259,11 @@ class _Batch:
         if old is not None and (old.id != plan.id or old.exit is not None):
             attempt += 1
             plan = jobs.uninstall_job(uid, name, attempt)
-        if old is None or old.script != jobs.UNINSTALL or not self._waits(name, attempt):
+        free = old is None or old.script != jobs.UNINSTALL or not self._waits(name, attempt)
+        if free:
             self._add(plan, attempt)
+        if kind := catalog.exclusive(name):
+            self._rivals.setdefault(kind, {})[name] = plan.id if free else ""
 
     def _waits(self, name: str, attempt: int) -> bool:
         delay = _delay(self._before.get(name), attempt, self._now)

@@ -37,7 +37,8 @@ def begun(view: MachineView, status: MachineStatus, job: str) -> KubeletChange |
     One that never was a node has nothing to prove: nobody takes it for one before it is heard of.
     """
     node, known = view.objects.node, status.kubelet_change
-    if node is None and status.first_ready is None and not status.is_true(JOINED):
+    heard = node is not None and node.registered
+    if not heard and status.first_ready is None and not status.is_true(JOINED):
         return known
     if known is None or known.job != job:
         return KubeletChange(job=job, before=node.heard if node else "")

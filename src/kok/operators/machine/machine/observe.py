@@ -15,11 +15,11 @@ from kok.api.unreadable import Unreadable
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.kube.errors import Forbidden
 from kok.kube.http.access import AccessError
 from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import reasons
 from kok.operators.machine.component.sandboxed import HELD_MOST, taken
+from kok.operators.machine.host.ssh_secrets import namespace_goes
 from kok.operators.machine.machine.view import (
     BOOTSTRAP_READY,
     JOINED,
@@ -32,10 +32,11 @@ from kok.operators.machine.node.cluster_connections import (
     ClusterConnections,
     connection_spec,
 )
+from kok.operators.machine.remote.host_credentials import read_secrets
 from kok.operators.machine.remote.host_identity import canonical
 from kok.operators.machine.remote.hosts import Hosts
 from kok.operators.machine.remote.join import ClusterEndpoint
-from kok.operators.machine.remote.ssh import Credentials
+from kok.operators.machine.remote.ssh import Credentials, Target
 from kok.operators.machine.remote.survey import Owner
 from kok.runtime.conditions import Verdict
 from kok.workload.csr import by_token
@@ -93,20 +94,24 @@ class Observer:
         are the namespaces that this operator looks after, all of them if empty.
         """
         namespace, cluster = machine.namespace, machine.spec.cluster
-        found, secret, (components, beyond), operator, neighbours = await asyncio.gather(
+        found, (secret, jump), (components, beyond), operator, neighbours = await asyncio.gather(
             kube.get(CLUSTER, cluster, namespace, unread=FREE_FORM),
-            kube.get(kinds.SECRET, machine.spec.ssh.secret, namespace),
+            read_secrets(kube, namespace, machine.spec.ssh),
             _components(kube, machine),
             kube.get(kinds.SECRET, names.operator_secret(cluster, OPERATOR), namespace),
             self._lists.of(kube, machine, since) if others else _nobody(),
         )
         login = await self._hosts.credentials.of(machine, secret)
+        bastion = await self._hosts.credentials.bastion(machine, jump)
+        if isinstance(bastion, Verdict) and not isinstance(login, Verdict):
+            login = bastion
         refusal = (
             login
             if isinstance(login, Verdict)
             else first_contact(machine, login, first_use=self._first_use)
         )
-        hopeless = secret is None and machine.deleting and await _going(kube, namespace)
+        gone = secret is None or (jump is None and machine.spec.ssh.jump is not None)
+        hopeless = gone and machine.deleting and await namespace_goes(kube, namespace)
         if hopeless:
             refusal = Verdict(False, reasons.SECRET_MISSING, _went_before(machine))
         parsed = Cluster.parse(found) if found is not None else None
@@ -114,7 +119,7 @@ class Observer:
         connection = None
         if machine.status.is_true(JOINED) or (parsed and parsed.status.is_true(BOOTSTRAP_READY)):
             # Not before: asking an API that is not up yet would only teach us to be patient.
-            connection = await self._connection(parsed, identity)
+            connection = await self.connection(parsed, identity)
         if connection is not None:
             # First of all: nothing else tells of what changes after it was looked at.
             follow(connection, machine, wake)
@@ -123,7 +128,9 @@ class Observer:
         return ObservedObjects(
             cluster=parsed,
             secret=secret,
+            jump=jump,
             credentials=login if isinstance(login, Credentials) else None,
+            bastion=bastion if isinstance(bastion, Target) else None,
             refusal=refusal,
             hopeless=hopeless,
             components=components,
@@ -138,9 +145,10 @@ class Observer:
             installation=installation,
         )
 
-    async def _connection(
+    async def connection(
         self, cluster: Cluster | None, identity: Identity | None
     ) -> ClusterConnection | None:
+        """The one into a business cluster, made if there is none yet; None if there is no way."""
         if cluster is None or identity is None:
             return None
         key = (cluster.namespace, cluster.name)
@@ -210,15 +218,6 @@ async def _components(kube: Kube, machine: Machine) -> tuple[dict[str, Component
     return found, ""
 
 
-async def _going(kube: Kube, namespace: str) -> bool:
-    """Whether a namespace is being deleted."""
-    try:
-        found = await kube.get(kinds.NAMESPACE, namespace)
-    except Forbidden:
-        return False
-    return found is None or bool(found["metadata"].get("deletionTimestamp"))
-
-
 def _went_before(machine: Machine) -> str:
     return (
         f"Secret {machine.namespace}/{machine.spec.ssh.secret} is gone, and with its namespace "
@@ -282,7 +281,7 @@ def rival(
     `odd` ones what they say counts, as far as it can be understood.
     """
     mine = machine.spec
-    here = (canonical(mine.address), mine.port)
+    here = _place(machine)
     for one in odd:
         older = one.text("metadata", "creationTimestamp")[:19] <= _age(machine)[0][:19]
         node = (one.text("spec", "cluster"), one.text("spec", "node")) == (mine.cluster, mine.node)
@@ -298,7 +297,7 @@ def rival(
             return None
         if other.namespace != machine.namespace:
             continue
-        if (canonical(theirs.address), theirs.port) == here:
+        if _place(other) == here:
             return Verdict(
                 False,
                 reasons.HOST_IN_USE,
@@ -326,6 +325,13 @@ def neighbours(machine: Machine, objects: ObservedObjects) -> dict[str, dict[str
         if (m.namespace, m.spec.cluster) == (machine.namespace, machine.spec.cluster)
         and m.status.facts is not None
     }
+
+
+def _place(machine: Machine) -> tuple[str, str, int]:
+    """Where its host is: behind another bastion the same address is another host."""
+    spec = machine.spec
+    behind = canonical(spec.ssh.jump.address) if spec.ssh.jump is not None else ""
+    return behind, canonical(spec.address), spec.port
 
 
 def _age(machine: Machine) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
-from kok.operators.machine.machine import decide, kubelet_change, record
+from kok.operators.machine.machine import decide, joining, kubelet_change, last_good, record
 from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
 from kok.operators.machine.machine.conditions.types import (
@@ -33,8 +33,10 @@ from kok.operators.machine.machine.observe import (
 )
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
-from kok.operators.machine.machine.operations.update_calls import EVICT
-from kok.operators.machine.machine.operations.update_turns import UpdateTurns
+from kok.operators.machine.machine.operations.update_calls import EVICT, record_operation
+from kok.operators.machine.machine.operations.update_turns import UpdateTurns, side_by_side
+from kok.operators.machine.machine.remediation import supervision
+from kok.operators.machine.machine.remediation.supervision import Supervision
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.node import labels_and_taints
@@ -55,7 +57,6 @@ from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged
-from kok.runtime.operations.action import transition
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.workload.availability import AvailabilityTimings
 
@@ -91,8 +92,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             Sessions(self.clock.monotonic, backoff),
             HostCredentials(settings, sandboxes),
         )
+        self.supervision = Supervision(lists)
         self.rollout = AccessRollout(self.clock.monotonic)
-        self.update_turns = UpdateTurns(lists)
+        self.update_turns = UpdateTurns(lists, side_by_side)
         self.clusters = ClusterConnections(
             settings.business_timeout,
             AvailabilityTimings(
@@ -122,6 +124,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     async def close(self) -> None:
         """Ends everything that goes on; what runs on hosts goes on."""
+        self.supervision.close()
         self.hosts.close()
         await self.clusters.close()
 
@@ -138,7 +141,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
-        if update.may_begin(view) and not p.paused:
+        view = replace(view, held=await self.supervision.held(p, view))
+        if not p.paused and (update.may_begin(view) or decide.drains(view)):
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
         return await self._posted(p, self._in_turn(view))
 
@@ -154,11 +158,13 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
 
     def record(self, p: Pass[Machine], view: MachineView, decision: Decision) -> bool:
         """What was found out, and what the next step must be found by; the latter is latched."""
-        _tell_of_jobs(p, view)
+        supervision.tell(p, view)
         record.facts(p.status, view, decision)
         if p.paused:
             return False
-        began = _record_operation(p, decision)
+        memory, now = self.hosts.sessions.of(p.obj.metadata.uid).memory, decision.operation
+        drained = now is not None and now.step == update.CHANGING
+        began = record_operation(p, memory, now, drained=drained)
         if decision.step.call is None:
             return began
         if decision.step.turns and view.status.is_true(READY):
@@ -169,7 +175,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
-        kept = await self.keeper.keep(p, view.objects.secret)
+        client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
+        self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
+        kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
@@ -181,7 +189,8 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         for call in (step.action.call if step.action is not None else None, step.call):
             if call is not None:
                 await call.run(self._context(p, view))
-        waits = (step.after, again, kept, self._until_proof(p, view))
+        soaks = last_good.due(p.status, p.obj, p.now)
+        waits = (step.after, again, kept, soaks, self._until_proof(p, view))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     async def look(
@@ -210,13 +219,14 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         told = p.status.condition(UP_TO_DATE)
         blocked = told is not None and told.reason == reasons.DRAIN_BLOCKED
         metrics.show_drain(machine.namespace, machine.name, blocked=blocked)
+        supervision.tell_of_recovery(p)
         created = machine.metadata.creation_timestamp
         if p.status.phase == "Ready" and machine.status.phase not in EVER_READY and created:
             metrics.JOIN_SECONDS.observe((p.now - created).total_seconds())
         if decision.operation is None:
             self.update_turns.over(uid)
         proven = p.status.kubelet_change is None
-        if not decide.turning(view) and p.status.is_true(READY) and proven:
+        if not joining.turning(view) and p.status.is_true(READY) and proven:
             # It serves, and has proven that: it keeps no other one waiting.
             self.rollout.over((p.obj.namespace, p.obj.spec.cluster), uid)
 
@@ -232,7 +242,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         session = self.hosts.sessions.of(p.obj.metadata.uid)
         objects = await self._objects(p, session)
         view = self._view(p, session, objects)
-        _tell_of_jobs(p, view)
+        supervision.tell(p, view)
         p.status.components = [c.model_copy(deep=True) for c in view.status.components]
         client = self._client(p, objects, session)
         removal = Removal(
@@ -245,24 +255,24 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             abandoned=self.abandoned,
         )
         # From here on what cannot leave in time is left behind.
-        metrics.show_drain(p.obj.namespace, p.obj.name, blocked=False)
+        self.supervision.end((p.obj.namespace, p.obj.name), p.obj.metadata.uid)
         try:
             await removal.run()
         finally:
             if not p.paused:
                 report_removal(p.status, view, removal.waits_for)
-        await self.keeper.leave(p, objects.secret)
+        await self.keeper.leave(p, objects.secret, objects.jump)
         return DONE
 
     def forget(self, key: Key, uid: str) -> None:
         """What goes on at its host is ended, and nobody is told of its node any more."""
+        self.supervision.end(key, uid)
         self.hosts.forget(uid)
         self.clusters.leave(key[0], uid)
         self.rollout.leave(key[0], uid)
         self.update_turns.over(uid)
         self.approver.forget(uid)
         self.phases.put(uid, None)
-        metrics.show_drain(*key, blocked=False)
 
     # --- observing
 
@@ -314,7 +324,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if kubelet_change.turned(view):
             # Before the operator was restarted, it may be.
             self.rollout.keep(cluster, uid)
-        if decide.turning(view) and view.status.is_true(READY):
+        if joining.turning(view) and view.status.is_true(READY):
             return replace(view, turn=self.rollout.free(cluster, uid))
         return view
 
@@ -347,6 +357,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             secret=f"{machine.namespace}/{spec.ssh.secret}",
             credentials=objects.credentials,
             expected=want,
+            jump=objects.bastion,
         )
 
     # --- acting
@@ -410,20 +421,3 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if came.verdict is not None:
             outcome.of_node[CERTIFIED] = came.verdict
         return came.after
-
-
-def _record_operation(p: Pass[Machine], decision: Decision) -> bool:
-    """Puts what is under way into the status; whether that must be written before it is begun."""
-    before, now = p.status.operation, decision.operation
-    for reason, text in transition(before, now):
-        p.event(reason, text)
-    p.status.operation = now
-    return now is not None and now != before
-
-
-def _tell_of_jobs(p: Pass[Machine], view: MachineView) -> None:
-    """An event for each job that has failed since."""
-    for component, result in view.ended:
-        if result.exit != 0:
-            text = f"{component.name} {component.desired}: {result.message}"
-            p.event(result.reason or reasons.JOB_FAILED, text, warning=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from kok.api.machine.machine import MachineComponentStatus, MachineStatus
-from kok.operators.machine.machine import kubelet_change
+from kok.operators.machine import gpus
+from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
+from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.remediation.drift import remembered
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
 from kok.operators.machine.remote.survey import Found, host_facts
@@ -16,14 +19,23 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
     status.components = components(view, decision)
     through = kubelet_started(view, decision)
     status.kubelet_change = kubelet_change.judge(view, through=through)
+    if decision.seen and view.memory.survey is not None:
+        drained = update.crossing(view) is not None
+        status.plan = install_plan.planned(decision.wanted, view.memory.survey, drained=drained)
     if view.memory.survey is not None:
+        before = status.facts.gpu if status.facts is not None else None
         status.facts = host_facts(view.memory.survey)
+        status.facts.gpu = gpus.facts(view.memory.survey.gpus, before)
         if decision.seen:
             status.preflight = list(decision.findings)
     if decision.seen and view.mine and view.memory.place is not None:
         # It bears the mark, whatever its port and key are by now.
         status.installed_on = view.memory.place
     _host_key(status, view)
+    status.remediation = decision.remedy.record
+    if decision.seen and view.mine:
+        off = view.machine.spec.remediation.mode == "Off"
+        status.drift = remembered(status.drift, {} if off else decision.drift, view.now)
     if status.token_id is not None and status.token_id == view.memory.token_gone:
         status.token_id = None
 
@@ -86,6 +98,12 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
     name, job = component.name, component.job
     survey = view.memory.survey
     started = decision.step.started
+    if name in decision.off:
+        component.state, component.message = "Installing", None
+        return
+    if name in decision.drift and name not in decision.lacking:
+        component.state, component.message = "Drifted", "; ".join(decision.drift[name])[:1024]
+        return
     if survey is not None and right(name, decision.wanted, survey):
         component.state, component.message = "Ready", None
         if job is not None and job.exit is None:

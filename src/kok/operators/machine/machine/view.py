@@ -18,7 +18,7 @@ from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.session import HostMemory
-from kok.operators.machine.remote.ssh import Credentials, hostkey
+from kok.operators.machine.remote.ssh import Credentials, Target, hostkey
 from kok.operators.machine.remote.survey import Owner
 from kok.runtime.conditions import Verdict
 
@@ -35,7 +35,11 @@ class ObservedObjects:
     cluster: Cluster | None = None
     secret: Manifest | None = field(default=None, repr=False)
     """That of the credentials, as it is."""
+    jump: Manifest | None = field(default=None, repr=False)
+    """That of the bastion, if there is one; it may be the same."""
     credentials: Credentials | None = None
+    bastion: Target | None = None
+    """How the bastion is logged in to, if there is one and that is known."""
     refusal: Verdict | None = None
     """Why there are no credentials, or why they must not be shown to the host."""
     hopeless: bool = False
@@ -120,6 +124,8 @@ class MachineView:
     """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
     blocker: str = ""
     """The Machine of the same KubeNode for which a node is drained now, if one is."""
+    held: str = ""
+    """Why nothing is to be done about any host of the Machine's KubeNode: too many are not well."""
     posted: str | None = None
     """When the kubelet last posted the status of its Node, as the API server itself has it; None: it
     was not asked."""

@@ -146,8 +146,7 @@ class Drain:
 
     async def _pods(self) -> list[Leaving]:
         """Pods that have to leave, as many as are looked at at a time."""
-        # Of those that have ended there may be thousands, which are deleted by nobody for long.
-        chosen = f"spec.nodeName={self.node},status.phase!=Succeeded,status.phase!=Failed"
+        chosen = running_on(self.node)
         pods = await self.kube.list(kinds.POD, fields=chosen, keep=_kept, most=self.timings.pods)
         return [pod["leaving"] for pod in pods]
 
@@ -211,6 +210,17 @@ def leaving(pod: Manifest) -> Leaving | None:
 def _kept(pod: Manifest) -> Manifest | None:
     found = leaving(pod)
     return None if found is None else {"leaving": found}
+
+
+def running_on(node: str) -> str:
+    """Selects the pods of a node, by fields."""
+    # Of those that have ended there may be thousands, which are deleted by nobody for long.
+    return f"spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"
+
+
+def moving(pod: Manifest) -> Manifest | None:
+    """Next to nothing of a pod that has to leave, for those who count; None of any other."""
+    return {} if concerns(pod) else None
 
 
 def concerns(pod: Manifest) -> bool:

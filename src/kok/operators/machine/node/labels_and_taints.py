@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kok.api.machine.machine import Machine
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound, Unreachable
-from kok.operators.machine import reasons
+from kok.operators.machine import gpus, reasons
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.nodes import NodeView
@@ -40,8 +40,9 @@ async def apply(p: Pass[Machine], connection: ClusterConnection, found: NodeView
     if not found.whole:
         return Marking()
     spec, status = p.obj.spec, p.status
-    patch = nodes.patch(found, spec.labels, spec.taints, status.node_marks)
-    wanted = nodes.marks(spec.labels, spec.taints)
+    labels = gpus.labels(p.obj, status.facts.gpu if status.facts is not None else None)
+    patch = nodes.patch(found, labels, spec.taints, status.node_marks)
+    wanted = nodes.marks(labels, spec.taints)
     if patch is not None:
         both = nodes.union(status.node_marks, wanted)
         if both != status.node_marks:

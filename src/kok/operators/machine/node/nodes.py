@@ -51,6 +51,11 @@ class NodeView:
     """Whether labels and taints are all that it has: others are not to be changed by half."""
 
     @property
+    def registered(self) -> bool:
+        """Whether its kubelet has told of it: it may be there before that comes up."""
+        return bool(self.kubelet)
+
+    @property
     def labels(self) -> dict[str, str]:
         """Its labels; read anew each time."""
         found: dict[str, str] = json.loads(self.labels_json)

@@ -136,6 +136,12 @@ async def finish_joining(connection: Connection, uid: str) -> Identity:
     return survey.parse_identity(output)
 
 
+async def reboot(connection: Connection, uid: str, boot: str) -> None:
+    """Boots the host if it still is in that boot; it does not return before the host goes down."""
+    text = shell.compose({"KOK_UID": uid, "KOK_BOOT": boot}, shell.library("reboot"))
+    await _run(connection, text, deadline=STEP_DEADLINE)
+
+
 async def forget(connection: Connection, uid: str) -> None:
     """The last traces of the operator go."""
     text = shell.compose({"KOK_UID": uid}, shell.library("forget"))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 KUBELET = "kubelet"
 """Name of the Component that makes a host a node."""
-CONTAINERD = "containerd"
-SERVICES = (CONTAINERD, KUBELET)
-"""Without which there is no node; the first tells more where both fail."""
 KUBELET_CONFIG_DIR = "/etc/kubernetes/kubelet.conf.d"
 REGISTER = f"{KUBELET_CONFIG_DIR}/10-register.conf"
 """With which taints the node comes into being."""

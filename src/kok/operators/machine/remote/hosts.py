@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.operators.machine.remote import commands, jobs
+from kok.operators.machine.remote import commands, jobs, watching
 from kok.operators.machine.remote.host_credentials import HostCredentials
 from kok.operators.machine.remote.host_identity import place_of
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.join import Joining
 from kok.operators.machine.remote.session import NEVER, HostMemory, Sessions
-from kok.operators.machine.remote.ssh import Connection, Connections, HostError, Target
+from kok.operators.machine.remote.ssh import (
+    Connection,
+    Connections,
+    HostError,
+    ScriptFailed,
+    Target,
+)
 from kok.operators.machine.remote.survey import Identity, Owner, SurveyRequest
+from kok.operators.machine.remote.watching import Watch, Watched
 from kok.runtime.clock import Clock
 
 _LOST = -1
@@ -83,6 +91,46 @@ class HostClient:
         memory.surveyed = self.clock.monotonic()
         memory.place, memory.reached = place_of(self.target), connection.reached
 
+    async def watch(self, what: Watch) -> None:
+        """Has the host watched for as long as it answers, and wakes the Machine with all that is
+        another than before."""
+        memory = self.memory
+        memory.watched = Watched(what.digest)
+
+        def told(line: str) -> None:
+            before = memory.watched or Watched(what.digest)
+            now = memory.watched = watching.take(before, line, self.clock.monotonic())
+            if now.changes != before.changes:
+                memory.surveyed = NEVER
+            if replace(now, rounds=min(now.rounds, 1)) != replace(
+                before, rounds=min(before.rounds, 1)
+            ):
+                self.wake()
+
+        try:
+            while True:
+                await self._watch_once(what, told)
+        except HostError as error:
+            # Whoever looks at the host next finds out more, and has it watched again.
+            memory.lost(error, self.clock.monotonic())
+        finally:
+            if memory.watched is not None and memory.watched.digest == what.digest:
+                memory.watched = None
+        self.wake()
+
+    async def _watch_once(self, what: Watch, told: Callable[[str], None]) -> None:
+        connection = await self._connection()
+        # Where one command at a time is all there may be, others must have their turn.
+        held = await connection.side_by_side() > 1
+        seconds = watching.SECONDS if held else watching.ONCE
+        try:
+            await watching.follow(connection, what, told, seconds=seconds)
+        except ScriptFailed:
+            # The connection is well, and there is nothing else that would tell.
+            await self.clock.wait(asyncio.Event(), watching.AGAIN)
+        if not held:
+            await self.clock.wait(asyncio.Event(), watching.TICK)
+
     async def run_jobs(
         self, plans: Sequence[JobPlan], owner: Owner, ended: Callable[[JobPlan, JobResult], None]
     ) -> None:
@@ -98,6 +146,14 @@ class HostClient:
         await commands.work(await self._connection(), plans, owner, told, self.clock)
         if self.memory.survey is not None:
             self.memory.survey = replace(self.memory.survey, owner=owner)
+
+    async def reboot(self, boot: str) -> None:
+        """Boots the host if it still is in that boot, and returns if it is not. Raises `HostError`,
+        also as the connection ends with the boot."""
+        try:
+            await commands.reboot(await self._connection(), self.uid, boot)
+        finally:
+            self.memory.surveyed = NEVER
 
     async def join(self, joining: Joining) -> None:
         """Lets the kubelet in."""

@@ -83,6 +83,17 @@ def uninstall_job(uid: str, component: str, attempt: int) -> JobPlan:
     return JobPlan(ident, component, UNINSTALL, REMOVAL_TIMEOUT, script)
 
 
+def called_off_job(uid: str, component: str, ident: str, timeout: float) -> JobPlan:
+    """Stands for a job that was begun for what is not wanted any more, to wait for its end. One that
+    never came to run does nothing then."""
+    script = shell.compose(
+        {"KOK_JOB": ident, "KOK_COMPONENT": component, "KOK_UID": uid},
+        shell.library("run"),
+        f"finish 1 {reasons.JOB_FAILED} 'it was called off before it had begun'\n",
+    )
+    return JobPlan(ident, component, UNINSTALL, timeout, script)
+
+
 def removal_job(uid: str, attempt: int) -> JobPlan:
     """The job that takes all components away again, with the scripts that lie on the host."""
     ident = job_id(uid, REMOVAL, "", "", attempt)

@@ -19,6 +19,7 @@ from kok.pki import MALFORMED
 
 _FOREIGN = "the kubelet's certificate is not of this cluster"
 _ELSEWHERE = "the kubelet talks to another address than the cluster's"
+STOPPED = "the kubelet does not run"
 _OF_ALL = frozenset({_FOREIGN, _ELSEWHERE})
 """What comes to all nodes of a cluster together."""
 
@@ -68,7 +69,7 @@ def plan(
     if identity.ca != endpoint.ca_digest:
         return JoinPlan("the cluster's CA file is to be renewed", token=False, staged=True)
     if identity.kubelet in {"inactive", "failed", "unknown"}:
-        return JoinPlan("the kubelet does not run", token=False)
+        return JoinPlan(STOPPED, token=False)
     return None
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kok.api.machine.machine import Finding
 from kok.operators.machine.remote import host_paths
 from kok.operators.machine.remote.survey import Survey
+from kok.operators.machine.systems import table
 from kok.runtime.redact import redact_text
 
 MEMORY_MI = 700
@@ -40,6 +41,9 @@ class PreflightInput:
     base_url: str = ""
     networks: tuple[str, ...] = ()
     """Ranges of the cluster's pods and Services."""
+    services: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The services of components, wanted ones and such as are there, by name; one that is not in it
+    has a service of its own name, or none."""
 
     @property
     def node(self) -> bool:
@@ -105,26 +109,32 @@ def _system(given: PreflightInput) -> Iterable[Finding]:
 
 
 def _tools(given: PreflightInput) -> Iterable[Finding]:
-    needed = {"flock": "util-linux", "sha256sum": "coreutils", "base64": "coreutils"}
-    if given.node:
-        needed |= {"tar": "tar", "mount": "mount", "iptables": "iptables"}
-    missing = sorted(
-        {package for tool, package in needed.items() if tool not in given.survey.tools}
-    )
-    if not given.survey.tools & {"curl", "wget"}:
-        missing.append("curl")
-    if missing:
-        yield _finding("Tools", f"programs are missing; install the packages {', '.join(missing)}")
+    tools, family = given.survey.tools, _system_of(given)
+    lacking = table.required(node=given.node) - tools
+    packages = {family.package(program) for program in lacking}
+    if not tools & set(table.downloaders()):
+        lacking |= {table.downloaders()[0]}
+        packages.add(table.downloaders()[0])
+    if lacking:
+        yield _finding(
+            "Tools",
+            f"the host has no {' and no '.join(sorted(lacking))}; {family.bringing(packages)}",
+            # One that serves goes on; what cannot be done there says so itself.
+            "Warning" if given.begun else "Error",
+        )
 
 
 def _kernel(given: PreflightInput) -> Iterable[Finding]:
-    missing = sorted({"overlay", "br_netfilter"} - given.survey.modules)
+    missing = sorted(table.modules() - given.survey.modules)
     if missing and given.node:
+        what = _system_of(given).modules_of(given.survey.facts.get("kernel", ""))
         yield _finding(
-            "KernelModules",
-            f"the kernel has no module {' and no module '.join(missing)}; install the kernel's "
-            "modules or another kernel",
+            "KernelModules", f"the kernel has no module {' and no module '.join(missing)}; {what}"
         )
+
+
+def _system_of(given: PreflightInput) -> table.Family:
+    return table.family(given.survey.facts.get("osFamily", ""))
 
 
 def _cgroup(given: PreflightInput) -> Iterable[Finding]:
@@ -186,9 +196,11 @@ def _ports(given: PreflightInput) -> Iterable[Finding]:
 
 def _foreign(given: PreflightInput) -> Iterable[Finding]:
     survey = given.survey
-    own = {name for name, found in survey.found.items() if found.begun}
-    rivals = sorted(survey.units - own - {host_paths.KUBELET, host_paths.CONTAINERD})
-    taken = sorted((survey.units & {host_paths.KUBELET, host_paths.CONTAINERD}) - own)
+    begun = {name for name, found in survey.found.items() if found.begun}
+    own = set[str]().union(*(given.services.get(name) or (name,) for name in begun))
+    ours = set[str]().union(*(given.services.get(name) or (name,) for name in given.params))
+    rivals = sorted(survey.units - own - ours)
+    taken = sorted((survey.units & ours) - own)
     if taken:
         yield _finding(
             "ForeignSoftware",
@@ -274,9 +286,9 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
     if given.begun or not given.node or not given.survey.addresses:
         return
     disabled = given.survey.facts.get("ipv6Disabled") == "1"
-    own = {_family(address) for address in given.survey.addresses}
+    own = {_ip_family(address) for address in given.survey.addresses}
     for network in given.networks:
-        family = _family(network)
+        family = _ip_family(network)
         if family is None or (family in own and not (family == 6 and disabled)):
             continue
         why = (
@@ -292,7 +304,7 @@ def _families(given: PreflightInput) -> Iterable[Finding]:
         return
 
 
-def _family(text: str) -> int | None:
+def _ip_family(text: str) -> int | None:
     try:
         return ipaddress.ip_network(text, strict=False).version
     except ValueError:

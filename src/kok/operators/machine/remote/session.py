@@ -20,6 +20,7 @@ from kok.operators.machine import metrics
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh import HostError, HostFloods, HostHeld, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Survey
+from kok.operators.machine.remote.watching import Watched
 from kok.runtime.metrics import reason_of
 
 _log = structlog.stdlib.get_logger("kok.machine")
@@ -72,6 +73,8 @@ class HostMemory:
     identified: float = NEVER
     """When it was asked for that; what is older than a change is of the kubelet before."""
     jobs: dict[str, JobResult] = field(default_factory=dict)
+    watched: Watched | None = None
+    """What is told of its services; None: nobody watches."""
     joined: float | None = None
     """When the kubelet was started to join."""
     finished: float = NEVER
@@ -90,6 +93,8 @@ class HostMemory:
     """When the kubelet was last changed: begun at first, and then through."""
     stood: str | None = None
     """`heard` of its Node as the API server had it when that was through; None: not read."""
+    prefetched: str = ""
+    """Components whose files were fetched beforehand, or were tried to, as they were named."""
     draining: str = ""
     """What the drain waits for."""
     drain_seen: datetime | None = None
@@ -151,20 +156,29 @@ class Session:
         self._backoff = backoff or Backoff()
         self._task: asyncio.Task[None] | None = None
         self._name = ""
+        self._beside = False
         self._begun = NEVER
         """Later by `EVERY` for each operation; ahead of the time after too many."""
 
     @property
     def doing(self) -> str:
-        """The operation under way, or nothing."""
-        return self._name if self._task is not None else ""
+        """The operation under way that others wait for, or nothing."""
+        return self._name if self._task is not None and not self._beside else ""
 
-    def start(self, name: str, work: Coroutine[Any, Any, None], wake: Callable[[], None]) -> None:
+    def start(
+        self,
+        name: str,
+        work: Coroutine[Any, Any, None],
+        wake: Callable[[], None],
+        *,
+        beside: bool = False,
+    ) -> None:
         """Begins an operation; `wake` is called when it has ended. One under way is ended first.
 
-        What runs on the host goes on nevertheless.
+        What runs on the host goes on nevertheless. `beside`: nothing waits for this one.
         """
         self.cancel()
+        self._beside = beside
         now = self._monotonic()
         self._begun = max(self._begun, now - BURST * EVERY) + EVERY
         self._name = name

@@ -7,17 +7,22 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from kok.api.machine.machine import HostFacts
+from kok.operators.machine import gpus
+from kok.operators.machine.gpus import Gpus
 from kok.operators.machine.remote import host_paths as layout
 from kok.operators.machine.remote import shell
+from kok.operators.machine.systems import table
 from kok.runtime.pods.messages import last_error_line
+from kok.runtime.redact import redact_text
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 FACT, WORD, ADDRESSES = 512, 128, 64
 """Characters of what a host tells of itself, of one word of it (a version, a hash, an address), and
 how many addresses of it count: it may lie."""
-COMPONENTS, FILES, UNREACHABLE, URL = 128, 4096, 64, 2048
+COMPONENTS, FILES, UNREACHABLE, URL, WRONG = 128, 4096, 64, 2048, 8
 """Of a host no more components, files of them and URLs count, nor longer URLs. A Machine has 64
 components at most, and may be changing them for 64 others."""
 _FACTS = frozenset(
@@ -28,6 +33,7 @@ _FACTS = frozenset(
             "machineID",
             "memoryKi",
             "os",
+            "osFamily",
             "resolver",
             "route",
             "swap",
@@ -37,12 +43,13 @@ _FACTS = frozenset(
         "time",
     }
 )
-_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 16, "unit": 16}
+_MANY = {"address": 1024, "module": 16, "nameserver": 16, "tool": 32, "unit": 16}
 """Facts that a host has several of, and how many are kept. Its first address may come last."""
 _IDENTITY = frozenset({"bootstrap", "ca", "certificate", "failing", "kubelet", "server", "started"})
 _STATUS_TEXT, _STATUS_ADDRESSES = 253, 64
 """Of a text, and of addresses: a host tells what it likes, and the status goes to the API."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_UNIT = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODE = re.compile(r"0[0-7]{1,4}")
 _CAP_SYS_RESOURCE = 1 << 24
@@ -55,6 +62,8 @@ class Question:
     name: str
     probe: str = field(repr=False)
     paths: tuple[str, ...]
+    services: tuple[str, ...] = ()
+    """Services that have to start with the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,8 @@ class Found:
     """Hash of the configuration that was last applied completely."""
     begun: bool = False
     """Whether anything of it may be there."""
+    wrong: tuple[str, ...] = ()
+    """What the kernel, or the manager of services, has otherwise than its files say, as sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +130,7 @@ class Identity:
     kubelet: str = ""
     """State of the service as systemd says it."""
     failing: str = ""
-    """The service that failed, or ends and is started again and again."""
+    """The service that failed, or ends and is started again and again; of a component of the host."""
     words: str = ""
     """What that said last, cut and without secrets."""
     started: float | None = None
@@ -146,6 +157,11 @@ class Survey:
     identity: Identity = field(default_factory=Identity)
     skew: float = 0.0
     """Seconds by which the host's clock is ahead of ours."""
+    gpus: Gpus = field(default_factory=Gpus)
+    boot: str = ""
+    """What tells this boot of the host from others; empty if nothing was done in it."""
+    reboots: Mapping[str, str] = field(default_factory=dict)
+    """Components that asked for a boot of the host since it booted last, and why."""
 
     @property
     def arch(self) -> str:
@@ -194,13 +210,16 @@ def script(questions: Iterable[Question], urls: Sequence[str], towards: str = ""
     """The script. `urls` must be reachable from the host; `towards` is an address of the API."""
     asked = sorted(questions, key=lambda q: q.name)
     return shell.compose(
-        {"KOK_TOWARDS": towards},
+        {"KOK_TOWARDS": towards, **table.looked_for()},
         shell.library("survey"),
+        shell.library("gpus"),
+        "gpus &\nreboots\n",
         *(f"reach {shlex.quote(url)} &\n" for url in urls),
         *(shell.feed("probe", q.name, content=q.probe, after=" &") for q in asked),
         "facts\nbelongings\n",
         shell.call("identity", layout.PKI, layout.KUBECONFIG, layout.CA, layout.BOOTSTRAP),
         *(shell.lines("files", q.name, content=q.paths) for q in asked if q.paths),
+        *(shell.call("starts", q.name, unit) for q in asked for unit in q.services),
         "wait\nfact time $(date +%s)\n",
     )
 
@@ -243,6 +262,8 @@ def parse(output: str, now: datetime) -> Survey:
         found=found.all(),
         identity=parse_identity(output),
         skew=_skew(facts.get("time", ""), now),
+        gpus=gpus.parse(output.splitlines()),
+        **_boot(output.splitlines()),
     )
 
 
@@ -279,7 +300,7 @@ def parse_identity(output: str) -> Identity:
         ca=told.get("ca", "")[:WORD],
         bootstrap=told.get("bootstrap") == "yes",
         kubelet=told.get("kubelet", "")[:WORD],
-        failing=failing if failing in layout.SERVICES else "",
+        failing=failing if _UNIT.fullmatch(failing) else "",
         words=last_error_line(shell.decoded(journal)),
         started=_number(told.get("started")) / 1000 or None,
     )
@@ -297,6 +318,19 @@ def parse_owner(encoded: str) -> Owner:
     )
 
 
+def _boot(lines: Iterable[str]) -> dict[str, Any]:
+    """The boot that the host is in, and who asked for another one."""
+    boot, asked = "", dict[str, str]()
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        name, _, why = rest.partition(" ")
+        if kind == "boot":
+            boot = name[:WORD]
+        elif kind == "reboot" and len(asked) < COMPONENTS and _NAME.fullmatch(name):
+            asked[name] = redact_text(" ".join(shell.decoded(why).split()))[:FACT]
+    return {"boot": boot, "reboots": asked if boot else {}}
+
+
 class _Components:
     """Collects what is told of components, line by line; names that none can have are left out."""
 
@@ -305,16 +339,20 @@ class _Components:
         self._versions: dict[str, str] = {}
         self._files: dict[str, dict[str, tuple[str, str]]] = {}
         self._records: dict[str, str] = {}
+        self._wrong: dict[str, list[str]] = {}
         self._room = FILES
 
     def take(self, kind: str, name: str, rest: str) -> None:
-        """One line: `probe`, `file` or `record`."""
-        if kind not in ("probe", "file", "record") or not self._known(name):
+        """One line: `probe`, `file`, `wrong` or `record`."""
+        if kind not in ("probe", "file", "record", "wrong") or not self._known(name):
             return
         if kind == "probe":
             self._versions[name] = rest.strip()[:WORD]
         elif kind == "file":
             self._file(name, rest)
+        elif kind == "wrong":
+            if rest and len(told := self._wrong.setdefault(name, [])) < WRONG:
+                told.append(redact_text(rest)[:FACT])
         else:
             # "version config", or nothing while an installation is not through.
             self._records[name] = rest.rpartition(" ")[2][:WORD]
@@ -339,6 +377,8 @@ class _Components:
                 files=self._files.get(name, {}),
                 recorded=self._records.get(name, ""),
                 begun=name in self._records,
+                # Of one that is not there nothing can be wrong.
+                wrong=tuple(self._wrong.get(name, ())) if name in self._records else (),
             )
             for name in sorted(names)
         }

@@ -166,6 +166,26 @@ def test_flannel_does_not_wait_for_kube_proxy() -> None:
     assert variables["KUBERNETES_SERVICE_PORT"] == "31443"
 
 
+def test_the_device_plugin_runs_where_there_are_gpus_that_pods_can_get() -> None:
+    (daemon,) = rendered("nvidia-device-plugin")
+    pod = daemon["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true", "kubernetes.io/os": "linux"}
+    (container,) = pod["containers"]
+    assert container["image"] == "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
+    # Nodes do not take a container's word for what it may have, unless it is privileged.
+    variables = {e["name"]: e["value"] for e in container["env"]}
+    assert variables["DEVICE_LIST_STRATEGY"] == "volume-mounts"
+    assert container["securityContext"] == {"privileged": True}
+    assert "runtimeClassName" not in pod
+
+
+def test_where_nvidias_runtime_is_not_the_default_one_the_plugin_names_it() -> None:
+    made = rendered("nvidia-device-plugin", {"runtimeClass": "nvidia"})
+    assert pick(made, "RuntimeClass")["handler"] == "nvidia"
+    daemon = pick(made, "DaemonSet")
+    assert daemon["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
+
+
 def test_every_object_carries_its_addons_name() -> None:
     for manifest in rendered("coredns"):
         assert manifest["metadata"]["labels"]["kok.dev/addon"] == "shop-coredns"

@@ -196,3 +196,12 @@ async def test_a_ca_that_is_none_is_told() -> None:
     with pytest.raises(ChecksumError, match=r"artifacts\.ca holds no certificates") as error:
         await fetch("https://127.0.0.1:1", ca="rubbish")
     assert error.value.reason == "ChecksumsUntrusted"
+
+
+async def test_what_its_publisher_has_no_sums_of_is_told() -> None:
+    wanted = catalog.sources("docker", "20.10.24")
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ChecksumError) as told:
+            await checksums.published(session, wanted, "")
+    assert told.value.reason == "ChecksumsMissing"
+    assert "publishes no SHA-256 for docker/linux/static/stable/x86_64/" in told.value.message

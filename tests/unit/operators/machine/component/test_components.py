@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from tests.unit.golden import machine as golden
 from tests.unit.operators.machine import builders
 
+from kok.api.machine.component import Component
 from kok.operators.machine.component import catalog, params
 from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.render import (
     ComponentError,
     Rendered,
+    needs,
     question,
     rendered,
     validate,
@@ -165,12 +168,12 @@ def test_right_means_version_files_and_a_finished_configuration() -> None:
 
 
 def test_all_that_comes_along_is_valid() -> None:
-    assert catalog.builtin() == set(builders.VERSIONS)
-    for name in builders.VERSIONS:
+    assert catalog.builtin() == set(builders.EVERYTHING)
+    for name in sorted(catalog.builtin()):
         validate(builders.builtin(name))
 
 
-@pytest.mark.parametrize("name", sorted(builders.VERSIONS))
+@pytest.mark.parametrize("name", sorted(builders.EVERYTHING))
 def test_built_in_components_change_only_on_purpose(name: str) -> None:
     component = builders.builtin(name)
     golden.check(
@@ -179,10 +182,69 @@ def test_built_in_components_change_only_on_purpose(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("cni-plugins", "cb3bd0fa9ec2d045"),
+        ("containerd", "e94d4df04720c22b"),
+        ("host-prep", "8d6b70c1fad404ef"),
+        ("kubelet", "4885f458bd7852a2"),
+        ("runc", "473c1ccfafb20813"),
+    ],
+)
+def test_what_runs_on_nodes_of_earlier_releases_stays(name: str, digest: str) -> None:
+    """Another digest has nodes with that version changed whose Component is made anew, as for other sums.
+
+    What has to be different gets another version, or is derived where it was asked for; but for what is
+    taken away in the end, or costs no more than a restart, as of containerd and the kubelet.
+    """
+    assert on_host(builders.builtin(name)).config == digest
+
+
+def test_files_may_differ_between_versions() -> None:
+    path = "/etc/containerd/config.toml"
+    new = on_host(builders.builtin("containerd"), {"cgroupDriver": "cgroupfs"})
+    old = on_host(builders.builtin("containerd", "1.7.27"), {"cgroupDriver": "cgroupfs"})
+    assert [f.path for f in new.files] == [f.path for f in old.files]
+    assert "version = 3\n" in file(new, path)
+    assert "version = 2\n" in file(old, path)
+    cri = tomllib.loads(file(old, path))["plugins"]["io.containerd.grpc.v1.cri"]
+    options = cri["containerd"]["runtimes"]["runc"]["options"]
+    assert options == {"BinaryName": "/usr/local/sbin/runc", "SystemdCgroup": False}
+    assert cri["sandbox_image"] == "registry.k8s.io/pause:3.10.1"
+    assert cri["registry"]["config_path"] == "/etc/containerd/certs.d"
+
+
+def test_what_a_change_needs_is_data_also_of_users_components() -> None:
+    def found(version: str) -> Found:
+        return Found(version=version, begun=bool(version))
+
+    docker = on_host(builders.builtin("docker"))
+    assert docker.needs(found("20.10.24")) == "restart"
+    assert docker.needs(found("20.10.9")) == "drain"
+    assert docker.needs(found("")) == "nothing"
+    assert on_host(builders.builtin("runc")).needs(found("1.1.4")) == "nothing"
+    own = on_host(builders.component(change="reboot", changeVersion="drain"))
+    assert (own.needs(found("1.0")), own.needs(found("0.9"))) == ("reboot", "drain")
+    assert on_host(builders.component(change="drain")).needs(found("0.9")) == "drain"
+    assert on_host(builders.component()).needs(found("1.0")) == "restart"
+
+
+def test_objects_of_earlier_releases_are_understood_as_todays() -> None:
+    today = builders.builtin("docker")
+    data = today.manifest()
+    for key in ("change", "changeVersion", "services", "remains"):
+        data["spec"].pop(key)
+    data["spec"]["dependsOn"] = []
+    before = on_host(Component.parse(data))
+    assert before.depends_on == ("host-prep", "runc")
+    assert before.needs(Found(version="20.10.9", begun=True)) == "drain"
+
+
 def test_artifacts_lie_where_their_publishers_put_them() -> None:
     paths = {
         s.path
-        for n, v in builders.VERSIONS.items()
+        for n, v in builders.EVERYTHING.items()
         for s in catalog.sources(n, v)
         if s.arch == "amd64"
     }
@@ -191,6 +253,10 @@ def test_artifacts_lie_where_their_publishers_put_them() -> None:
         "containerd/v2.3.7/containerd-2.3.7-linux-amd64.tar.gz",
         "runc/v1.1.5/runc.amd64",
         "cni-plugins/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
+        "docker/linux/static/stable/x86_64/docker-20.10.24.tgz",
+        "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz",
+        "nvidia-driver/595.91.07/NVIDIA-Linux-x86_64-595.91.07.run",
+        "nvidia-container-toolkit/v1.20.2/nvidia-container-toolkit_1.20.2_deb_amd64.tar.gz",
     }
 
 
@@ -248,3 +314,13 @@ def test_containerd_is_spared_what_the_host_may_not_do() -> None:
     bound = on_host(builders.builtin("containerd"), facts={"capabilities": "000001fffeffffff"})
     assert "restrict_oom_score_adj = false" in file(free, config)
     assert "restrict_oom_score_adj = true" in file(bound, config)
+
+
+def test_what_an_earlier_release_made_asks_for_what_is_known_of_it_by_now() -> None:
+    made = builders.builtin("docker")
+    less = {"change": None, "change_version": None}
+    older = made.model_copy(update={"spec": made.spec.model_copy(update=less)})
+    for each in (made, older):
+        assert needs(each, Found("19.3.15", begun=True)) == "drain"
+        assert needs(each, Found("20.10.24", begun=True)) == "restart"
+        assert needs(each, Found()) == "nothing"

@@ -26,6 +26,7 @@ _PROGRAMS = (
     "seq",
     "sleep",
     "sort",
+    "tr",
 )
 _RULES = """*nat
 :PREROUTING ACCEPT [0:0]
@@ -52,6 +53,8 @@ class Directory:
     def program(self, name: str, text: str = "") -> None:
         file = self.root / "programs" / name
         file.parent.mkdir(exist_ok=True)
+        # It may be a link to the real one, which must not be written to.
+        file.unlink(missing_ok=True)
         file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
 
@@ -80,8 +83,10 @@ class Directory:
 @pytest.fixture
 def host(tmp_path: Path) -> Directory:
     made = Directory(tmp_path)
-    for name in ("ip", "umount", "systemctl", "pgrep"):
+    for name in ("umount", "systemctl", "pgrep"):
         made.program(name)
+    # There are none of the interfaces that are asked for.
+    made.program("ip", '[ "$2" != show ]')
     for name in _PROGRAMS:
         found = shutil.which(name)
         assert found
@@ -92,7 +97,8 @@ def host(tmp_path: Path) -> Directory:
 def test_only_rules_that_lead_into_our_chains_go(host: Directory) -> None:
     (host.root / "rules").write_text(_RULES)
     host.program("iptables-nft-save", f'[ "$2" = nat ] && cat {host.root}/rules')
-    host.program("iptables-nft-restore", f"cat >>{host.root}/restored")
+    done = f"cat >>{host.root}/restored; : >{host.root}/rules"
+    host.program("iptables-nft-restore", done)
     assert host.uninstall("cni-plugins").returncode == 0
     restored = (host.root / "restored").read_text().splitlines()
     assert [line for line in restored if line.startswith("-D")] == [
@@ -106,6 +112,37 @@ def test_only_rules_that_lead_into_our_chains_go(host: Directory) -> None:
         "-X KUBE-SERVICES",
         "-X KUBE-SVC-1",
     }
+
+
+def test_chains_that_stay_are_named(host: Directory) -> None:
+    """They may be held by rules of others that cannot be changed."""
+    (host.root / "rules").write_text(_RULES)
+    host.program("iptables-nft-save", f'[ "$2" = nat ] && cat {host.root}/rules')
+    host.program("iptables-nft-restore", "cat >/dev/null")
+    ended = host.uninstall("cni-plugins")
+    assert ended.returncode == 1
+    assert ended.stdout == (
+        "left on the host: chain CNI-HOSTPORT-DNAT of iptables-nft, table nat;"
+        "chain FLANNEL-POSTRTG of iptables-nft, table nat;chain KUBE-SERVICES of iptables-nft, "
+        "table nat;chain KUBE-SVC-1 of iptables-nft, table nat;\n"
+    )
+
+
+def test_containers_that_outlived_their_runtime_end_with_the_kubelet(host: Directory) -> None:
+    with subprocess.Popen(["sleep", "60"]) as container, subprocess.Popen(["sleep", "60"]) as other:
+        found = host.file(f"/proc/{container.pid}/cgroup")
+        found.write_text("0::/kubepods.slice/kubepods-besteffort.slice/cri-1.scope\n")
+        host.file(f"/proc/{other.pid}/cgroup").write_text("0::/system.slice/ssh.service\n")
+        # The kernel takes the entry away with the process.
+        host.program("sleep", f"rm -f {found}")
+        host.program("seq", "echo 1")
+        try:
+            assert host.uninstall("kubelet").returncode == 0
+            assert container.wait(10) == -9
+            assert other.poll() is None
+        finally:
+            container.kill()
+            other.kill()
 
 
 def test_other_plugins_and_their_networks_stay(host: Directory) -> None:

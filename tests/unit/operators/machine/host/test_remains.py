@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.host.former_node import OWNER, POD, Site, node
 
 from kok.operators.machine.remote import commands, shell
@@ -115,7 +116,9 @@ async def test_logs_of_pods_go_where_the_user_has_put_them(site: Site, quote: st
         shell.library("run"),
         "begin_component\nfinish 0 Done ''\n",
     )
-    await asyncio.to_thread(subprocess.run, ["sh", "-s"], input=begun, text=True, check=True)
+    # From a file, as on hosts: it turns away from its standard input.
+    job = site.file("/srv/job", begun)
+    await asyncio.to_thread(subprocess.run, ["sh", str(job)], check=True)
     site.file("/etc/kubernetes/kubelet.yaml", config.format(quote, "/srv/logs of pods"))
     result = await site.remove()
     assert (result.exit, result.message) == (0, "")
@@ -175,3 +178,52 @@ async def test_a_host_that_has_to_bear_the_mark_and_does_not_is_not_touched(site
     (site.host.home / "owner").write_text(f"{OWNER.text()}\n")
     assert (await site.remove(marked=True)).exit == 0
     assert not site.host.home.exists()
+
+
+async def test_what_a_component_says_that_it_leaves_goes_too(site: Site) -> None:
+    data = site.link("/var/lib/tool", "/data/tool")
+    for name in ("db-1", "precious"):
+        (data / name).mkdir()
+    site.installed("tool", "true\n")
+    home = site.host.home / "components/tool"
+    (home / "remains").write_text("/var/lib/tool db-* tmp\n")
+    (home / "services").write_text("tool\n")
+    result = await site.remove()
+    assert (result.exit, result.message) == (0, "")
+    assert [path.name for path in data.iterdir()] == ["precious"]
+
+
+def _docker(site: Site) -> Path:
+    """A node with Docker; where its calls are noted."""
+    calls = site.root / "calls"
+    program = site.file(
+        "/opt/docker/bin/docker",
+        f'#!/bin/sh\necho "$*" >>{calls}\ncase "$*" in "ps -q") echo c1 ;; "ps -aq") echo c1 c2 ;; esac\n',
+    )
+    program.chmod(0o755)
+    for path in ("/var/lib/docker/overlay2/l/x", "/run/docker/netns/y", "/run/containerd/s/z"):
+        site.file(path)
+    site.installed("docker")
+    listed = builders.builtin("docker").spec.remains
+    lines = "".join(f"{one.path} {' '.join(one.names)}\n" for one in listed)
+    (site.host.home / "components/docker/remains").write_text(lines)
+    return calls
+
+
+async def test_docker_goes_with_its_containers_and_images(site: Site) -> None:
+    calls = _docker(site)
+    result = await site.remove()
+    assert (result.exit, result.message) == (0, "")
+    said = calls.read_text().splitlines()
+    # First politely, then for good.
+    assert [line for line in said if not line.startswith("ps ")] == ["stop -t 5 c1", "rm -f c1 c2"]
+    for path in ("opt/docker", "var/lib/docker", "run/docker", "run/containerd"):
+        assert not (site.root / path).exists()
+
+
+async def test_what_lies_beside_dockers_data_behind_a_link_stays(site: Site) -> None:
+    behind = site.link("/var/lib/docker", "/data/docker")
+    (behind / "precious").write_text("somebody's own")
+    _docker(site)
+    assert (await site.remove()).exit == 0
+    assert [path.name for path in behind.iterdir()] == ["precious"]

@@ -24,6 +24,7 @@ from kok.runtime.settings import Settings
 
 SECRET = "/api/v1/namespaces/team-a/secrets/ops-ssh"
 TOUCHED = {"components": [{"name": "kubelet", "config": "1"}]}
+GATE = {"address": "192.0.2.1", "user": "jump", "hostKey": "SHA256:" + "B" * 43}
 DELETED = {"deletionTimestamp": NOW.isoformat()}
 
 
@@ -56,6 +57,8 @@ def host(*, dirty: bool = True, deleted: bool = False) -> Host:
         # A host that nothing was changed on needs no clean-up.
         (False, [machine(touched=False)], 0, False),
         (False, [machine(ssh={"secret": "other"})], 0, False),
+        # That of a bastion.
+        (False, [machine(ssh={"secret": "other", "jump": {**GATE, "secret": "ops-ssh"}})], 0, True),
         (False, [host()], 0, True),
         (False, [host(dirty=False)], 0, False),
         # The Secret of a namespace that is being deleted, its Machine after it.
@@ -141,3 +144,38 @@ async def test_one_that_cannot_be_read_counts_as_one_that_needs_the_secret(
         await keeper.let_go(passing(kube, going), live, leaving=True)
         assert (FINALIZER in (api.objects[SECRET]["metadata"].get("finalizers") or ())) == kept
         api.objects.pop(path, None)
+
+
+async def test_the_secret_of_a_bastion_is_held_and_let_go_like_the_one_of_its_host(
+    api: FakeApi, kube: Kube
+) -> None:
+    gate = SECRET.replace("ops-ssh", "gate")
+    api.put(SECRET, secret(finalizers=()))
+    theirs = {"name": "gate", "namespace": "team-a", "finalizers": ["example.com/theirs"]}
+    api.put(gate, {"metadata": theirs})
+    ssh = {"secret": "ops-ssh", "jump": {**GATE, "secret": "gate"}}
+    clock = FakeClock(NOW)
+    keeper = Keeper(MachineLists(clock.monotonic).now)
+
+    async def kept(one: Machine) -> Machine:
+        stored(api, one)
+        p = passing(kube, one)
+
+        async def latching() -> None:
+            stored(api, one.model_copy(update={"status": p.status}))
+
+        p.latching = latching
+        both = [await kube.get(kinds.SECRET, name, "team-a") for name in ("ops-ssh", "gate")]
+        await keeper.keep(p, both[0], both[1] if one.spec.ssh.jump is not None else None)
+        return one.model_copy(update={"status": p.status})
+
+    def held(path: str) -> bool:
+        return FINALIZER in (api.objects[path]["metadata"].get("finalizers") or ())
+
+    first = await kept(machine(ssh=ssh))
+    assert (held(SECRET), held(gate), first.status.jump_secret) == (True, True, "gate")
+    # The host is no longer reached by a bastion.
+    await clock.advance(10.0)
+    direct = machine(ssh={"secret": "ops-ssh"})
+    second = await kept(direct.model_copy(update={"status": first.status}))
+    assert (held(SECRET), held(gate), second.status.jump_secret) == (True, False, None)

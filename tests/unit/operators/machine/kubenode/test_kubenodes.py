@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 from tests.unit.golden import machine as golden
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.kubenode.living import READY, host, on
 
 from kok.api.machine.host import Host
+from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine, MachineComponent
 from kok.api.meta import Manifest
 from kok.api.operation import Operation
+from kok.operators.machine.component.render import rendered
 from kok.operators.machine.kubenode import conditions, render, software
 from kok.operators.machine.kubenode.decide import KubeNodeDecision
+from kok.runtime.clock import SystemClock
 from kok.runtime.controller.errors import Invalid
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.settings import Settings
 
 
 def version(control: str, wanted: str | None = None, runs: str | None = None) -> str:
@@ -110,6 +116,50 @@ def test_what_runs_stays_when_the_operator_knows_newer_defaults() -> None:
     assert chosen([builders.machine(components=other)])["containerd"][0] == "2.3.7"
 
 
+def test_gpus_bring_toolkit_and_driver_with_their_parameters() -> None:
+    found = chosen(nvidia={"driver": {"version": "595.91.07", "kernelModules": "proprietary"}})
+    assert found["nvidia-driver"] == (
+        "595.91.07",
+        {"kernelModules": "proprietary", "kernelHeaders": "Install"},
+    )
+    assert found["nvidia-toolkit"] == (
+        "1.20.2",
+        {"runtime": "containerd", "defaultRuntime": True},
+    )
+
+
+def test_what_the_toolkit_repeats_of_the_runtime_changes_with_it() -> None:
+    found = chosen(nvidia={}, kubelet={"cgroupDriver": "cgroupfs"})
+    assert found["nvidia-toolkit"][1]["cgroupDriver"] == "cgroupfs"
+    made = [
+        rendered(builders.builtin("nvidia-toolkit"), builders.machine(), params, builders.survey())
+        for params in ({"cgroupDriver": "cgroupfs"}, {})
+    ]
+    assert made[0].config != made[1].config
+
+
+def test_without_a_driver_the_one_of_the_host_is_left_alone() -> None:
+    assert "nvidia-driver" not in chosen(nvidia={})
+    assert "nvidia-toolkit" in chosen(nvidia={})
+
+
+def test_a_toolkit_that_runs_stays_and_goes_when_nobody_wants_it() -> None:
+    old = [
+        {"name": "nvidia-driver", "version": "580.95.05"},
+        {"name": "nvidia-toolkit", "version": "1.19.0"},
+        {"name": "kubelet", "version": "1.37.1"},
+    ]
+    machines = [builders.machine(components=old)]
+    assert chosen(machines, nvidia={})["nvidia-toolkit"][0] == "1.19.0"
+    assert "nvidia-driver" not in chosen(machines, nvidia={})
+    assert "nvidia-toolkit" not in chosen(machines)
+
+
+def test_a_toolkit_that_keeps_no_cdi_specification_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"1\.17\.9 is not supported.* write 1\.18\.0 or later"):
+        chosen(nvidia={"toolkit": {"version": "1.17.9"}})
+
+
 def test_a_kubelet_of_ones_own_choice_must_fit_the_control_plane_too() -> None:
     with pytest.raises(Invalid, match=r"spec.components: kubelet 1\.38\.0 is newer than"):
         chosen(components=[{"name": "kubelet", "version": "1.38.0-acme.1"}])
@@ -117,9 +167,60 @@ def test_a_kubelet_of_ones_own_choice_must_fit_the_control_plane_too() -> None:
     assert found["kubelet"][0] == "1.36.4-acme.1"
 
 
+def test_docker_comes_with_what_kubernetes_needs_of_it() -> None:
+    mirrors = {"*": ["http://mirror:5000"]}
+    found = chosen(
+        runtime={"type": "docker", "version": "20.10.24"},
+        registry={"mirrors": mirrors},
+        kubelet={"cgroupDriver": "cgroupfs"},
+    )
+    assert "containerd" not in found
+    assert found["docker"] == ("20.10.24", {"mirrors": mirrors, "cgroupDriver": "cgroupfs"})
+    assert found["cri-dockerd"] == ("0.4.3", {"sandboxImage": "registry.k8s.io/pause:3.10.1"})
+    config = found["kubelet"][1]["config"]
+    assert config["containerRuntimeEndpoint"] == "unix:///run/cri-dockerd.sock"
+    assert config["cgroupDriver"] == "cgroupfs"
+
+
+def test_another_runtime_does_not_take_over_the_version_of_the_one_that_runs() -> None:
+    old = [{"name": "containerd", "version": "2.2.0"}, {"name": "kubelet", "version": "1.37.1"}]
+    found = chosen([builders.machine(components=old)], runtime={"type": "docker"})
+    assert "containerd" not in found
+    assert found["docker"][0].partition(".")[0] != "2"
+    with pytest.raises(
+        Invalid, match=r"Docker 2\.2\.0 is not supported; write 20\.10\.24 or later"
+    ):
+        chosen(runtime={"type": "docker", "version": "2.2.0"})
+
+
+def test_mirrors_that_docker_would_never_ask_are_refused() -> None:
+    mirrors = {"docker.io": ["https://a"], "quay.io": ["https://b"]}
+    with pytest.raises(
+        Invalid, match=r"mirrors for docker\.io alone, and none for quay\.io; write"
+    ):
+        chosen(runtime={"type": "docker"}, registry={"mirrors": mirrors})
+
+
+def test_a_component_of_ones_own_is_not_given_what_is_derived_for_a_built_in_one() -> None:
+    own = {"name": "docker", "version": "1.0", "params": {"a": 1}}
+    assert chosen(components=[own], kubelet={"cgroupDriver": "cgroupfs"})["docker"][1] == {"a": 1}
+
+
+def test_containerd_1_serves_as_long_as_the_kubelet_takes_it() -> None:
+    def at(version: str) -> str:
+        cluster = builders.cluster(version=version)
+        kubenode = builders.kubenode(runtime={"version": "1.7.27"})
+        listed = software.software(kubenode, cluster, version, [])
+        return next(c.version for c in listed if c.name == "containerd")
+
+    assert at("1.35.4") == "1.7.27"
+    with pytest.raises(Invalid, match=r"with Kubernetes 1\.36\.4, whose kubelets ask .*2\.0\.0"):
+        at("1.36.4")
+
+
 def test_an_old_runtime_is_refused() -> None:
-    with pytest.raises(Invalid, match=r"containerd 1\.7\.20 is not supported; write 2\.0\.0"):
-        chosen(runtime={"version": "1.7.20"})
+    with pytest.raises(Invalid, match=r"containerd 1\.5\.20 is not supported; write 2\.0\.0"):
+        chosen(runtime={"version": "1.5.20"})
 
 
 def kubelet(cidrs: list[str], *, flannel: bool = True, flags: Any = (), **spec: Any) -> Any:
@@ -361,3 +462,61 @@ def test_a_kubenode_is_ready_while_a_node_is_drained_and_says_which() -> None:
         "Updating",
         f"shop-workers-b: {DRAINED}; still to be changed: shop-workers-c",
     )
+
+
+def test_the_policy_for_what_fails_is_handed_on_where_it_is_not_the_usual_one() -> None:
+    assert all("remediation" not in made["spec"] for made in intents().values())
+    given = {"mode": "Report", "maxUnhealthy": 2, "upTo": "Reboot"}
+    for made in intents(remediation=given).values():
+        assert given.items() <= made["spec"]["remediation"].items()
+
+
+def test_unhealthy_nodes_are_counted() -> None:
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z"}
+    ill = builders.machine(metadata={"name": "w2"}, status={"remediation": known})
+    kubenode = builders.kubenode()
+    conditions.count(kubenode.status, kubenode, [on("w1"), ill])
+    assert kubenode.status.unhealthy == 1
+
+
+def reported(kubenode: KubeNode, machines: list[Machine]) -> KubeNode:
+    """The KubeNode as a pass leaves it."""
+    made = Pass(
+        obj=kubenode,
+        status=kubenode.status.model_copy(deep=True),
+        kube=cast("Any", None),
+        clock=SystemClock(),
+        now=builders.NOW,
+        log=cast("Any", None),
+        settings=Settings(),
+    )
+    conditions.report(made, machines, [], KubeNodeDecision("1.37.1"), conditions.Outcome())
+    kubenode.status = made.status
+    return kubenode
+
+
+def test_a_held_breaker_is_told_and_shown_until_it_is_not() -> None:
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z"}
+    ill = [
+        builders.machine(metadata={"name": f"w{n}"}, status={"remediation": known})
+        for n in range(30)
+    ]
+    well = [on(f"b{n}") for n in range(70)]
+    labels = {"namespace": "team-a", "name": "shop-workers"}
+
+    def held() -> float | None:
+        return REGISTRY.get_sample_value("kok_kubenode_remediation_held", labels)
+
+    kubenode = reported(builders.kubenode(), [*ill, *well])
+    told = kubenode.status.condition("RemediationAllowed")
+    assert told is not None
+    assert (told.status, told.reason) == ("False", "TooManyUnhealthy")
+    assert told.message.startswith("30 of 100 nodes are unhealthy")
+    assert told.message.endswith(": w0, w1, w10 and 27 more")
+    assert held() == 1
+    kubenode = reported(kubenode, [*ill[:23], *well])
+    assert kubenode.status.condition("RemediationAllowed") is None
+    assert held() is None
+    # Where nothing is remedied nothing is held.
+    off = builders.kubenode(remediation={"mode": "Off"})
+    assert reported(off, ill).status.condition("RemediationAllowed") is None

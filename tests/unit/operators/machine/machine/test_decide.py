@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.deciding import step
+from tests.unit.operators.machine.machine.shown import step
 from tests.unit.operators.machine.views import (
     BOOTSTRAPPED,
     COMPONENTS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.machine.deciding import step
+from tests.unit.operators.machine.machine.shown import step
 from tests.unit.operators.machine.views import (
     KEY,
     MEMBER,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
-from tests.unit.operators.machine.machine.deciding import step
+from tests.unit.operators.machine.machine.shown import step
 from tests.unit.operators.machine.views import (
     CONNECTED,
     MEMBER,
@@ -16,7 +16,7 @@ from tests.unit.operators.machine.views import (
     seen,
 )
 
-from kok.operators.machine.machine import decide
+from kok.operators.machine.machine import decide, joining
 from kok.operators.machine.machine.operations.host_steps import (
     JoinCluster,
     Step,
@@ -38,7 +38,7 @@ def test_a_prepared_host_joins_when_the_cluster_takes_nodes() -> None:
 def test_a_started_kubelet_is_given_time_before_it_is_started_anew() -> None:
     memory = seen()
     memory.joined = 990.0
-    assert step(memory=memory) == Step(after=decide.FINISH_EVERY)
+    assert step(memory=memory) == Step(after=joining.FINISH_EVERY)
     memory.joined = 900.0
     assert isinstance(step(memory=memory).call, JoinCluster)
 
@@ -55,11 +55,11 @@ def test_the_token_is_taken_back_once_the_kubelet_is_a_member() -> None:
 def test_a_token_that_stays_on_the_host_is_removed_ever_more_rarely() -> None:
     left = seen(identity=replace(MEMBER, bootstrap=True))
     left.finished, left.unfinished = 1000.0, 1
-    assert step(memory=left, objects=observed(node=NODE)) == Step(after=2 * decide.FINISH_EVERY)
-    left.finished = 1000.0 - 2 * decide.FINISH_EVERY
+    assert step(memory=left, objects=observed(node=NODE)) == Step(after=2 * joining.FINISH_EVERY)
+    left.finished = 1000.0 - 2 * joining.FINISH_EVERY
     assert step(memory=left, objects=observed(node=NODE)) == Step(TakeTokenBack())
     left.finished, left.unfinished = 1000.0, 10_000
-    assert step(memory=left, objects=observed(node=NODE)) == Step(after=decide.FINISH_MOST)
+    assert step(memory=left, objects=observed(node=NODE)) == Step(after=joining.FINISH_MOST)
 
 
 def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by_itself() -> None:
@@ -69,7 +69,7 @@ def test_a_kubelet_whose_node_was_deleted_is_started_anew_since_it_makes_none_by
     assert not again.call.todo.token
     assert not again.call.todo.forget
     memory.joined = 990.0
-    assert step(memory=memory) == Step(after=decide.FINISH_EVERY)
+    assert step(memory=memory) == Step(after=joining.FINISH_EVERY)
     # Not known to be gone is not gone.
     unknown = replace(CONNECTED, answers=False, nodes_known=False)
     memory.joined = None
@@ -81,6 +81,9 @@ def test_a_node_that_appeared_is_asked_for_its_certificate() -> None:
     memory = seen()
     memory.joined = 999.0
     assert step(memory=memory, objects=observed(node=NODE)) == Step(TakeTokenBack())
+    # One that was made for a kubelet that has yet to come up says nothing of its certificate.
+    early = replace(NODE, kubelet="", ready=None, machine_id="")
+    assert step(memory=memory, objects=observed(node=early)) == Step(after=joining.FINISH_EVERY)
 
 
 def test_a_name_that_another_host_has_in_the_cluster_is_not_taken_over() -> None:

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import VERSIONS
+from tests.unit.operators.machine.kubenode.rollout.rolling import changeable
 from tests.unit.operators.machine.views import (
     CONNECTED,
     MEMBER,
@@ -23,7 +24,6 @@ from tests.unit.operators.machine.views import (
 from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.kube.errors import KubeError
-from kok.operators.machine.kubenode import rollout as staging
 from kok.operators.machine.machine import decide, kubelet_change, record
 from kok.operators.machine.machine.conditions.report import report
 from kok.operators.machine.machine.reconcile import MachineReconciler
@@ -320,11 +320,11 @@ async def test_the_next_node_is_not_changed_before_that() -> None:
         "b": {**_live("b"), "spec": {**_live("b")["spec"], "components": []}},
     }
     lives = {"a": changed, "b": serving}
-    assert staging.changeable(wanted, lives)["b"]["spec"]["components"], "it waits"
+    assert changeable(wanted, lives)["b"]["spec"]["components"], "it waits"
     story.watched = story.api.heard = NEW
     await story.passes()
     lives["a"] = _live("a", story.status)
-    assert not staging.changeable(wanted, lives)["b"]["spec"]["components"]
+    assert not changeable(wanted, lives)["b"]["spec"]["components"]
 
 
 def _live(name: str, status: MachineStatus | None = None) -> Manifest:

@@ -17,7 +17,7 @@ from tests.unit.operators.machine.views import (
 )
 
 from kok import pki
-from kok.operators.machine.machine import decide
+from kok.operators.machine.machine import decide, joining
 from kok.operators.machine.machine.operations.host_steps import JoinCluster, Step
 from kok.operators.machine.remote.session import HostMemory
 from kok.operators.machine.remote.ssh import HostHeld, HostUnreachable
@@ -130,10 +130,10 @@ def test_a_machine_of_its_own_waits_for_others_of_its_kind_and_a_new_one_for_nob
     alone = builders.machine()
     around = observed(node=NODE, endpoint=other)
     given = machine_view(alone, memory=seen(alone, identity=MEMBER), objects=around, status=TURN)
-    assert decide.turning(given)
+    assert joining.turning(given)
     assert isinstance(decide.decide(given).step.call, JoinCluster)
     waits = replace(given, turn=False)
-    assert decide.decide(waits).step == Step(after=decide.TURN_AGAIN)
+    assert decide.decide(waits).step == Step(after=joining.TURN_AGAIN)
     status, conditions = shown(waits)
     assert (conditions["Joined"][0], conditions["Ready"][0]) == ("True", "True")
     told = status.condition("Joined")

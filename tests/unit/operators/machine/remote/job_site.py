@@ -48,6 +48,7 @@ class Site:
             attempt,
             base_url=f"file://{self.root}/artifacts",
             after=after,
+            gone={},
         )
 
     def publish(self, path: str, content: str) -> str:

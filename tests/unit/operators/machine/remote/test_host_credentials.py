@@ -79,6 +79,35 @@ async def test_a_secret_that_is_not_meant_for_ssh_is_not_used() -> None:
     assert (await seen(labelled, strict)).credentials is not None
 
 
+def through(**changes: Any) -> dict[str, Any]:
+    jump = {"address": "198.51.100.9", "user": "jump", "hostKey": "SHA256:" + "B" * 43, **changes}
+    return {"secret": "ops-ssh", "jump": jump}
+
+
+async def test_a_bastion_is_logged_in_to_by_the_secret_of_its_hosts_or_by_its_own() -> None:
+    found = (await seen(Secrets(), Policies(), ssh=through())).bastion
+    assert found is not None
+    assert (found.address, found.user, found.secret) == ("198.51.100.9", "jump", "team-a/ops-ssh")
+    assert found.expected.fingerprint == "SHA256:" + "B" * 43
+    reason, message = refused(await seen(Secrets(), Policies(), ssh=through(secret="gate")))
+    assert reason == "SecretMissing"
+    assert message.startswith("Secret team-a/gate does not exist")
+
+
+async def test_policies_are_about_bastions_and_about_the_hosts_behind_them() -> None:
+    some = Policies(allowed_ssh_ranges=("198.51.100.0/24",))
+    assert refused(await seen(Secrets(), some, ssh=through()))[1].startswith(
+        "spec.address: 192.0.2"
+    )
+    inside = "198.51.100.7"
+    assert (await seen(Secrets(), some, ssh=through(), address=inside)).credentials is not None
+    elsewhere = through(address="192.0.2.1")
+    _, message = refused(await seen(Secrets(), some, ssh=elsewhere, address=inside))
+    assert message.startswith("spec.ssh.jump.address: 192.0.2.1 is not allowed")
+    _, message = refused(await seen(Secrets(), Policies(), ssh=through(), address="w1.example"))
+    assert message == "spec.address: w1.example is a name; behind a bastion write an IP address"
+
+
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
 async def test_a_name_is_judged_by_what_it_stands_for_when_a_connection_is_made(
     tmp_path: Path, name: str

@@ -24,7 +24,7 @@ from kok.operators.machine.component import component_jobs
 from kok.operators.machine.component.render import rendered
 from kok.operators.machine.remote import jobs
 from kok.operators.machine.remote.commands import HostTaken
-from kok.operators.machine.remote.jobs import JobResult
+from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.survey import Found
 
 
@@ -237,3 +237,31 @@ def test_secrets_that_scripts_print_are_masked() -> None:
     assert result
     assert result.message == "curl: (22) https://mirror:***@artifacts.example/tool refused"
     assert result.log == "token: ***\n"
+
+
+def _after_removal(site: Site, removal: JobPlan) -> JobPlan:
+    wanted = site.component("new", scripts=counting(site), services=["new"])
+    return component_jobs.component_job(
+        OWNER.uid, wanted, Found(), 1, base_url="", after={}, gone={"old": removal.id}
+    )
+
+
+async def test_what_makes_room_is_gone_before_the_other_begins(site: Site) -> None:
+    await site.work(site.plan(site.component("old", scripts=counting(site))))
+    removal = jobs.uninstall_job(OWNER.uid, "old", 1)
+    # Whatever is started first.
+    ends = await site.work(_after_removal(site, removal), removal)
+    assert [end.exit for end in ends] == [0, 0]
+    assert runs(site) == ["install", "uninstall", "install"]
+    assert (site.host.home / "components/new/services").read_text() == "new\n"
+
+
+async def test_what_cannot_make_room_holds_the_other_up(site: Site) -> None:
+    scripts = {**counting(site), "uninstall": "echo it hangs; exit 3"}
+    await site.work(site.plan(site.component("old", scripts=scripts)))
+    removal = jobs.uninstall_job(OWNER.uid, "old", 1)
+    stopped, failed = await site.work(_after_removal(site, removal), removal)
+    assert failed.exit == 1
+    assert stopped.reason == "DependencyFailed"
+    assert stopped.message == "old, which has to go before, could not be removed"
+    assert runs(site) == ["install"]

@@ -10,6 +10,7 @@ from tests.unit.operators.machine import builders
 from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.preflight import PreflightInput
 from kok.operators.machine.remote.survey import Found
+from kok.operators.machine.systems import table
 
 
 def found(case: dict[str, Any] | None = None, **survey: Any) -> list[tuple[str, str, str]]:
@@ -33,12 +34,45 @@ def test_a_fit_host_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "tools", "module"),
+    [
+        ("debian ", "`apt-get install -y iproute2 mawk mount` brings", "linux-image-6.1.0-40"),
+        ("ubuntu debian", "`apt-get install -y iproute2 mawk", "linux-modules-extra-6.1.0-40"),
+        ("linuxmint ubuntu debian", "`apt-get install -y", "linux-modules-extra-6.1.0-40"),
+        ("rocky rhel centos fedora", "`dnf install -y gawk iproute", "kernel-modules-6.1.0-40"),
+        ("opensuse-leap suse", "`zypper install -y gawk iproute2", "kernel-default"),
+        ("plan9", "install the packages gawk, iproute, util-linux", "the kernel's modules"),
+    ],
+)
+def test_what_is_missing_is_named_as_the_hosts_system_names_it(
+    words: str, tools: str, module: str
+) -> None:
+    there = table.required(node=True) - {"ip", "awk", "mount"} | {"wget"}
+    facts = {"osFamily": words, "kernel": "6.1.0-40"}
+    lacks, kernel = found(facts=facts, tools=there, modules=frozenset({"overlay"}))
+    assert lacks[2].startswith("the host has no awk and no ip and no mount; ")
+    assert tools in lacks[2]
+    assert module in kernel[2]
+
+
+def test_a_host_that_serves_goes_on_without_a_program() -> None:
+    there = table.required(node=True) - {"pgrep"} | {"curl"}
+    ((level, check, message),) = found({"begun": True}, tools=there)
+    assert (level, check) == ("Warning", "Tools")
+    assert message == "the host has no pgrep; install the packages procps-ng"
+
+
+@pytest.mark.parametrize(
     ("check", "survey", "advice"),
     [
         ("OperatingSystem", {"facts": {"system": "FreeBSD"}}, "only Linux can serve"),
         ("Architecture", {"facts": {"machine": "riscv64"}}, "riscv64; only amd64 and arm64"),
         ("Systemd", {"facts": {"systemd": "no"}}, "not started by systemd"),
-        ("Tools", {"tools": frozenset({"curl"})}, "install the packages coreutils, iptables"),
+        (
+            "Tools",
+            {"tools": frozenset({"curl"})},
+            "no tar; install the packages coreutils, findutils, gawk, iproute, iptables, kmod",
+        ),
         ("KernelModules", {"modules": frozenset({"overlay"})}, "no module br_netfilter"),
         ("CgroupVersion", {"facts": {"cgroup": "v1"}}, "kubelet: {failCgroupV1: false}"),
         ("Memory", {"facts": {"memoryKi": "409600"}}, "400 MiB of memory; give it 700 or more"),

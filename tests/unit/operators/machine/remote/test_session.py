@@ -154,3 +154,23 @@ async def test_a_host_that_floods_unasked_is_told_and_left_alone_for_a_moment() 
     assert session.memory.error is not None
     assert session.memory.error.reason == "AnswerTooLarge"
     assert session.wait() > 0.0
+
+
+async def test_nothing_waits_for_what_is_fetched_beforehand_and_it_gives_way() -> None:
+    """A slow mirror kept a host from being changed, and its services from being started again."""
+    session, ended = Session(lambda: 0.0), list[str]()
+
+    async def lasts(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    session.start("fetch", lasts("fetch"), lambda: None, beside=True)
+    await settle()
+    assert session.doing == ""
+    session.start("install", lasts("install"), lambda: None)
+    await settle()
+    assert (session.doing, ended) == ("install", ["fetch"])
+    session.cancel()
+    await settle()

@@ -241,3 +241,47 @@ def test_what_a_journal_says_is_cut_and_holds_no_secret(tmp_path: Path) -> None:
     assert len(words) <= 400
     lying = "identity failing /etc/passwd " + base64.b64encode(b"a\nb").decode()
     assert parse(lying, datetime.now(UTC)).identity.failing == ""
+
+
+def test_what_the_kernel_has_otherwise_than_files_say_is_told(tmp_path: Path) -> None:
+    top = tmp_path / "etc" / "sysctl.d"
+    top.mkdir(parents=True)
+    file = top / "99-tool.conf"
+    file.write_text(
+        "# Ours.\nnet.ipv4.ip_forward = 1\n-vm.overcommit_memory=1 ; more\n"
+        "kernel.sem = 250 32000  100 128\nno.such.setting = 1\n"
+    )
+    settings = tmp_path / "sys"
+    for name, value in (
+        ("net/ipv4/ip_forward", "0"),
+        ("vm/overcommit_memory", "1"),
+        ("kernel/sem", "250\t32000\t100\t128"),
+    ):
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / name).write_text(f"{value}\n")
+    home = tmp_path / "kok"
+    (home / "components" / "tool").mkdir(parents=True)
+    asked = [Question("tool", "echo 1", (str(file),))]
+    told = run(survey.script(asked, []), home, KOK_SYSCTLS=str(settings))
+    found = parse(told, datetime.now(UTC)).found["tool"]
+    assert found.wrong == ("sysctl net.ipv4.ip_forward is 0 in place of 1",)
+    (settings / "net/ipv4/ip_forward").write_text("1\n")
+    told = run(survey.script(asked, []), home, KOK_SYSCTLS=str(settings))
+    assert parse(told, datetime.now(UTC)).found["tool"].wrong == ()
+
+
+def test_what_is_wrong_is_told_of_what_is_installed_and_no_more_of_it_than_is_read() -> None:
+    lines = [f"wrong tool sysctl {n} is 0 in place of 1" for n in range(100)]
+    assert parse("\n".join(lines), datetime.now(UTC)).found.get("tool") is None
+    lines.append("record tool 1.0 abc")
+    assert len(parse("\n".join(lines), datetime.now(UTC)).found["tool"].wrong) == 8
+
+
+def test_a_service_that_a_component_named_is_known_as_well(tmp_path: Path) -> None:
+    path = services(tmp_path / "bin", {"docker": AGAIN, "kubelet": AGAIN}, KLOG)
+    for name, listed in {"docker": "docker\ndocker-containerd\n", "kubelet": "kubelet\n"}.items():
+        noted = tmp_path / "components" / name / "services"
+        noted.parent.mkdir(parents=True)
+        noted.write_text(listed)
+    seen = parse(run(survey.script([], []), tmp_path, PATH=path), datetime.now(UTC))
+    assert seen.identity.failing == "docker"

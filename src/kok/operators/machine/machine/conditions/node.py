@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kok.api import names
-from kok.operators.machine import reasons
+from kok.operators.machine import gpus, reasons
 from kok.operators.machine.machine.conditions.types import MARKED, NODE_READY
 from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.operations import update
@@ -103,7 +103,8 @@ def _node(view: MachineView, decision: Decision, node: NodeView, refused: str) -
     if (other := _other_kubelet(view, decision, node)) is not None:
         return other
     machine, marks = view.machine, view.status.node_marks
-    if nodes.patch(node, machine.spec.labels, machine.spec.taints, marks) is not None:
+    labels = gpus.labels(machine, view.status.facts.gpu if view.status.facts else None)
+    if nodes.patch(node, labels, machine.spec.taints, marks) is not None:
         # They decide what may run there, so that a new Node counts only once it has them. One that
         # serves goes on serving while they change.
         before = view.status.condition(NODE_READY)

@@ -24,7 +24,7 @@ from kok.operators.machine.machine.conditions.types import (
     UP_TO_DATE,
 )
 from kok.operators.machine.machine.decide import EVER_READY, Decision
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import reboot, update
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
@@ -152,7 +152,9 @@ def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> 
         if isinstance(error, ScriptFailed | RemovalFailed):
             return Verdict(False, error.reason, f"{text}: {error.message}; it is tried again")
         return Verdict(False, reasons.INSTALLING, text)
-    return Verdict(True, reasons.COMPONENTS_READY, "all software is as wanted")
+    return reboot.told(status) or Verdict(
+        True, reasons.COMPONENTS_READY, "all software is as wanted"
+    )
 
 
 def _of_another(view: MachineView, decision: Decision) -> Verdict | None:
@@ -291,7 +293,7 @@ def phase(status: MachineStatus, view: MachineView, found: Mapping[str, Verdict]
         if found[name].holds is None:
             return word
     if found[COMPONENTS].holds is not True:
-        failed = found[COMPONENTS].reason != reasons.INSTALLING
+        failed = found[COMPONENTS].reason not in (reasons.INSTALLING, reasons.REBOOTING)
         return "Failed" if failed else "Installing"
     if found[JOINED].holds is not True:
         return "Joining" if waiting_for_cluster(view) is None else "Pending"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from kok.api.machine.machine import Job, Machine, MachineStatus
+from kok.api.machine.machine import HostReboot, Job, Machine, MachineStatus
 from kok.api.operation import Operation
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -19,7 +19,7 @@ from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import kubelet_change
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.node import bootstrap_tokens
+from kok.operators.machine.node import bootstrap_tokens, early_node
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.remote import host_identity, host_paths
 from kok.operators.machine.remote.hosts import HostClient
@@ -96,9 +96,10 @@ class ScanHostKey(HostStep):
     async def run(self, context: StepContext) -> None:
         """Begins it."""
         spec, memory = context.p.obj.spec, context.session.memory
+        jump = context.view.objects.bastion
 
         async def scan() -> None:
-            memory.shown_key = await context.ssh.scan(spec.address, spec.port)
+            memory.shown_key = await context.ssh.scan(spec.address, spec.port, jump)
 
         context.session.start("scan", scan(), context.p.wake)
 
@@ -218,6 +219,52 @@ def _label(plan: JobPlan, wanted: Mapping[str, Rendered]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitJobs(HostStep):
+    """Wait for jobs that do what is not wanted any more; then the host is looked at again."""
+
+    plans: tuple[JobPlan, ...]
+
+    async def run(self, context: StepContext) -> None:
+        """Begins it."""
+        if context.client is not None:
+            work = self._wait(context.client, context.view.owner_mark)
+            context.session.start("install", work, context.p.wake)
+
+    async def _wait(self, client: HostClient, owner: Owner) -> None:
+        def ended(plan: JobPlan, result: JobResult) -> None:
+            del plan, result
+            client.memory.surveyed = NEVER
+
+        await client.run_jobs(self.plans, owner, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReboots(HostStep):
+    """Write down for which boots software asks, and which are over; that is all."""
+
+    known: tuple[HostReboot, ...]
+
+    def record(self, context: StepContext) -> bool:
+        """Before the host is booted for any of them."""
+        status: MachineStatus = context.p.status
+        status.reboots = list(self.known)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class RebootHost(HostStep):
+    """Boot the host, unless it has booted since."""
+
+    boot: str
+    """The boot that is to end, as recorded."""
+
+    async def run(self, context: StepContext) -> None:
+        """Begins it."""
+        if context.client is not None:
+            context.session.start("reboot", context.client.reboot(self.boot), context.p.wake)
+
+
+@dataclass(frozen=True, slots=True)
 class JoinCluster(HostStep):
     """Let the kubelet in."""
 
@@ -266,6 +313,10 @@ class JoinCluster(HostStep):
             )
             joining = replace(joining, bootstrap=text)
         await client.join(joining)
+        survey = client.memory.survey
+        if self.todo.token and survey is not None:
+            # Only now: a host that cannot reach its cluster has no Node there.
+            await early_node.make(connection.kube, machine, survey.arch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from kok.operators.machine.machine.operations.removal_calls import (
     RemovalContext,
     ReportClean,
     TellOfForce,
+    may_have_node,
 )
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import host_identity, jobs
@@ -144,9 +145,8 @@ def _action(
 
 def _drain(view: RemovalView) -> RemovalAction:
     objects, memory = view.machine.objects, view.machine.memory
-    joined = view.status.is_true("Joined") or view.status.token_id is not None
     node = objects.node
-    if memory.drained or not joined or objects.cluster_gone:
+    if memory.drained or not may_have_node(view.status) or objects.cluster_gone:
         return _drained(view)
     if not objects.nodes_known:
         text = api_text(view)

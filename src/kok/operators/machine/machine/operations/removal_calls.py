@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kok.api.machine.host import AbandonedHost, Host, HostUse
-from kok.api.machine.machine import Machine
+from kok.api.machine.machine import Machine, MachineStatus
 from kok.api.meta import Manifest
 from kok.api.names import LABEL_HOST, LABEL_KUBENODE
 from kok.kube import kinds
@@ -49,6 +49,11 @@ class RemovalContext:
 
 
 # --- the business cluster
+
+
+def may_have_node(status: MachineStatus) -> bool:
+    """Whether there may be a Node: one is made as soon as the kubelet has a token to join with."""
+    return status.is_true("Joined") or status.token_id is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class LeaveCluster:
     async def _delete_node(self, context: RemovalContext) -> None:
         p, objects = context.p, context.objects
         name, cluster = p.obj.spec.node, p.obj.spec.cluster
-        if objects.cluster_gone or not p.status.is_true("Joined"):
+        if objects.cluster_gone or not may_have_node(p.status):
             return
         connection = context.connection
         why = "does not answer"

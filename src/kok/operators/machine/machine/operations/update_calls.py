@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
+from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
+from kok.api.operation import Operation
 from kok.kube import kinds
 from kok.kube.errors import Conflict, KubeError, NotFound
+from kok.operators.machine import reasons
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.node.cluster_connections import ClusterConnection
 from kok.operators.machine.node.cordon import cordon, uncordon
 from kok.operators.machine.node.drain import Drain, DrainTimings
 from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote.session import HostMemory
+from kok.runtime.controller.reconciler import Pass
+from kok.runtime.operations.action import transition
 
 EMPTY: Final = "empty"
 """No pod was left that has to leave."""
@@ -26,6 +32,24 @@ LASTS = 15.0
 node has to be silent to count as dead."""
 SLOW = 5.0
 """Seconds between two looks at pods that have been in the way for long."""
+
+
+def record_operation(
+    p: Pass[Machine], memory: HostMemory, now: Operation | None, *, drained: bool
+) -> bool:
+    """Puts what is under way into the status; whether that must be written before it is begun.
+
+    `drained`: whether it has come so far that the drain is over.
+    """
+    before = p.status.operation
+    for reason, text in transition(before, now):
+        p.event(reason, text)
+    if now is not None and drained and memory.forced:
+        text = f"{now.reason}; pods were deleted in spite of their disruption budgets"
+        p.event(reasons.DRAIN_FORCED, text, warning=True)
+        memory.forced = False
+    p.status.operation = now
+    return now is not None and now != before
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,8 @@ class EmptyNode:
     """Which drain it is."""
     slow: bool = False
     """Whether it has taken so long that it is no use to hurry."""
+    deadline: datetime | None = None
+    """When disruption budgets no longer count; None: they always do."""
 
     async def run(self, context: StepContext) -> None:
         """Begins it."""
@@ -79,7 +105,7 @@ class EmptyNode:
             clock=p.clock,
             node=node.name,
             alive=lambda: _ready(connection, node.name),
-            deadline=None,
+            deadline=self.deadline,
             told=told,
             timings=DrainTimings(again=SLOW) if self.slow else DrainTimings(),
             cordons=False,
@@ -87,9 +113,17 @@ class EmptyNode:
         )
         session.start(EVICT, self._evict(drain, connection, memory), p.wake)
 
+    def _given_up(self, drain: Drain) -> bool:
+        if self.deadline is None or not drain.alive():
+            return False
+        late = (drain.clock.now() - self.deadline).total_seconds()
+        return late > drain.timings.forced
+
     async def _evict(self, drain: Drain, connection: ClusterConnection, memory: HostMemory) -> None:
         await drain.run()
-        if drain.emptied:
+        memory.forced = memory.forced or drain.forced
+        if drain.emptied or self._given_up(drain):
+            # Who forces a drain does not wait for pods that never end.
             memory.emptied, memory.draining = (self.drain, EMPTY), ""
         elif not _ready(connection, drain.node):
             memory.emptied = (self.drain, DEAD)

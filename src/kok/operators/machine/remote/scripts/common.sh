@@ -1,11 +1,31 @@
 # What every script of KOK on a host begins with. POSIX shell; variables KOK_... come before it.
 KOK=${KOK_HOME:-/var/lib/kok}
+# With a home of its own (in tests) a host may have programs of its own, too.
+[ -z "${KOK_HOME:-}" ] || PATH=${KOK_HOME%/*}/bin:$PATH
+# What lies here the next boot takes away.
+BOOT=${KOK_HOME:+$KOK_HOME/boot}
+BOOT=${BOOT:-/run/kok}
 
 say() { printf '%s\n' "$*"; }
 encoded() { base64 | tr -d '\n'; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
 owner_of_host() { sed -n 's/^uid=//p' "$KOK/owner" 2>/dev/null; }
+
+# this_boot: what tells the boot in which the host is from all others, once somebody wanted to know.
+# The kernel's own word for it is that of the whole machine where hosts are containers.
+this_boot() {
+    { read -r kernel id <"$BOOT/id"; } 2>/dev/null || return 1
+    [ "$kernel" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ -n "$id" ] && echo "$id"
+}
+
+# mark_boot: makes it known
+mark_boot() {
+    this_boot >/dev/null && return
+    rm -rf "$BOOT"
+    mkdir -p "$BOOT/reboots" &&
+        echo "$(cat /proc/sys/kernel/random/boot_id) $(cat /proc/sys/kernel/random/uuid)" >"$BOOT/id"
+}
 
 # Ends the script unless the host is this Machine's.
 owned() {

@@ -8,6 +8,7 @@ for home in "$KOK"/components/*; do
     echo "component ${home##*/} was not taken away" >&2
     exit 1
 done
+rm -rf "${BOOT:?}"
 for part in jobs components cache locks; do
     # Such a directory may be a link, or mounted: what is in it goes in any case.
     [ ! -d "$KOK/$part" ] || find "$KOK/$part/" -mindepth 1 -delete

@@ -6,11 +6,13 @@ ROOT=${KOK_HOME:+${KOK_HOME%/*}/root}
 TAB=$(printf '\t')
 HEX8='[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
 
-# directories COMPONENT: one a line, and the names (patterns) of what the component makes there.
+# directories HOME: of a component, one a line, and the names (patterns) of what it makes there. What was
+# installed before Components said so is known here.
 # Such a directory may be a link, or mounted from elsewhere, to a place that holds somebody's data
 # beside ours: only what bears one of these names is looked for and touched.
 directories() {
-    case $1 in
+    cat "$1/remains" 2>/dev/null
+    case ${1##*/} in
     kubelet)
         echo "/var/lib/kubelet/pki kubelet-* kubelet.*"
         echo "/var/lib/kubelet/pods $HEX8-* $HEX8$HEX8$HEX8$HEX8"
@@ -34,10 +36,10 @@ directories() {
 # uninstall script runs, which may remove a link and leave what is behind it; a second attempt
 # would not find that again.
 note() {
-    directories "${1##*/}" | while read -r path names; do
+    directories "$1" | while read -r path names; do
         # A component of somebody's own may leave such a directory alone: its script tells.
         case $path in /var/lib/kubelet/*) named=/var/lib/kubelet ;; *) named=$path ;; esac
-        grep -qF -- "$named" "$1/uninstall" 2>/dev/null || continue
+        grep -qF -- "$named" "$1/uninstall" "$1/remains" 2>/dev/null || continue
         really=$(readlink -f "$ROOT$path") && printf '%s\t%s\n' "$really" "$names"
     done >"$1/places.new"
     [ "${1##*/}" != kubelet ] || { cat "$1/logs" 2>/dev/null; logs_of_pods; } | sort -u |
@@ -137,11 +139,11 @@ take_away() {
     present "$1" | while IFS= read -r path; do wipe "$path"; done
 }
 
-# running SERVICE PATTERN: the service, and processes of that command line, if they are there
+# running SERVICE [PATTERN]: the service, and processes of that command line, if they are there
 running() {
     [ -z "$ROOT" ] || return 0
     has systemctl && systemctl is-active --quiet "$1" && echo "the service $1, which runs"
-    has pgrep && pgrep -f "$2" | sed "s|^|a process of $1, |"
+    [ -z "${2:-}" ] || { has pgrep && pgrep -f "$2" | sed "s|^|a process of $1, |"; }
 }
 
 # left HOME: what of the component is still on the host, one a line
@@ -150,6 +152,7 @@ left() {
         mounted=$(mounts "$path" | head -n 1)
         printf '%s\n' "$path${mounted:+ (mounted: $mounted)}"
     done
+    while read -r service; do running "$service"; done 2>/dev/null <"$1/services"
     case ${1##*/} in
     kubelet) running kubelet '^/usr/local/bin/kubelet ' ;;
     containerd) running containerd '^/usr/local/bin/containerd-shim-runc-v2 -namespace k8s[.]io ' ;;

@@ -36,20 +36,21 @@ step() {
 exec 8>>"$KOK/locks/$KOK_COMPONENT"
 flock 8
 
-# depend JOB NAME: goes on once another job went through. It need not have begun yet, and looking
+# depend JOB NAME [gone]: goes on once another job went through. It need not have begun yet, and looking
 # at its lock must not keep it from beginning.
 depend() {
     other=$KOK/jobs/$1
-    step "waiting for $2"
+    step "waiting for $2${3:+ to be removed}"
+    if [ -n "${3:-}" ]; then how="which has to go before, could not be removed"; else how="which has to be there before, could not be installed"; fi
     tries=0
     while [ ! -e "$other/exit" ]; do
         flock -s "$other/lock" true
         [ -e "$other/exit" ] && break
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || finish 76 DependencyFailed "$2, which has to be there before, did not start"
+        [ "$tries" -lt 200 ] || finish 76 DependencyFailed "$2, which comes before, did not start"
         sleep 0.05
     done
-    [ "$(cat "$other/exit")" = 0 ] || finish 76 DependencyFailed "$2, which has to be there before, could not be installed"
+    [ "$(cat "$other/exit")" = 0 ] || finish 76 DependencyFailed "$2, $how"
 }
 
 download() {
@@ -143,6 +144,24 @@ end_component() {
     sync "$HOME_OF_COMPONENT/record.new" 2>/dev/null || sync
     mv -f "$HOME_OF_COMPONENT/record.new" "$HOME_OF_COMPONENT/record"
     rm -f "$KOK_DIRTY"
+}
+
+# settle PATH: has the kernel take over what a file says, as at boot
+settle() {
+    case $1 in
+        /etc/sysctl.d/*.conf) sysctl -q -e -p "$1" || true ;;
+        /etc/modules-load.d/*.conf)
+            sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1" | while read -r module; do modprobe "$module" || true; done
+            ;;
+    esac
+}
+
+# enabled UNIT: has a service start with the host; without a reload of the manager
+enabled() {
+    case $(systemctl is-enabled "$1" 2>/dev/null) in
+        disabled) systemctl enable --no-reload --quiet "$1" ;;
+        masked*) systemctl unmask --quiet "$1" ;;
+    esac
 }
 
 # script NAME: runs a script of the component, from standard input (base64)

@@ -1,5 +1,6 @@
-# Tells all about a host in one go and changes nothing. Before it come KOK_SELF (where the host
-# is reached), KOK_URLS (what it has to reach); after it the calls of `probe` and `files`.
+# Tells all about a host in one go and changes nothing. Before it come KOK_TOWARDS (an address of
+# the cluster) and what is looked for, as systems.yaml has it; after it the calls of `reach`, `probe`
+# and `files`.
 
 fact() { printf 'fact %s %s\n' "$1" "$2"; }
 
@@ -7,6 +8,7 @@ facts() {
     fact hostname "$(uname -n)"
     fact machineID "$(cat /etc/machine-id 2>/dev/null)"
     fact os "$(. /etc/os-release 2>/dev/null && printf %s "${PRETTY_NAME:-}")"
+    fact osFamily "$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${ID_LIKE:-}")"
     fact kernel "$(uname -r)"
     fact machine "$(uname -m)"
     fact system "$(uname -s)"
@@ -23,16 +25,18 @@ facts() {
     else
         fact ipv6Disabled 1
     fi
-    for tool in curl wget systemctl systemd-run flock sha256sum base64 tar iptables mount setsid; do
+    for tool in $KOK_PROGRAMS; do
         has "$tool" && fact tool "$tool"
     done
     fact disk "$(df -Pk /var/lib | awk 'NR == 2 {print $4}')"
+    # What is built into the kernel is no module of it.
     grep -qw overlay /proc/filesystems && fact module overlay
-    modprobe -n -q overlay 2>/dev/null && fact module overlay
     [ -d /proc/sys/net/bridge ] && fact module br_netfilter
-    modprobe -n -q br_netfilter 2>/dev/null && fact module br_netfilter
-    for unit in kubelet containerd docker crio k3s k3s-agent rke2-agent; do
-        for place in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system; do
+    for module in $KOK_MODULES; do
+        modprobe -n -q "$module" 2>/dev/null && fact module "$module"
+    done
+    for unit in $KOK_SERVICES; do
+        for place in $KOK_UNITS; do
             [ -e "$place/$unit.service" ] && fact unit "$unit" && break
         done
     done
@@ -43,8 +47,8 @@ facts() {
 
 # The file by which pods are to resolve names, and the name servers in it.
 resolver() {
-    resolver=${KOK_RESOLV_CONF:-/etc/resolv.conf}
-    upstream=${KOK_UPSTREAM_CONF:-/run/systemd/resolve/resolv.conf}
+    resolver=${KOK_RESOLV_CONF:-$KOK_RESOLVER}
+    upstream=${KOK_UPSTREAM_CONF:-$KOK_UPSTREAM}
     # The stub of systemd-resolved listens where pods cannot reach it.
     if grep -q '^nameserver 127\.0\.0\.5[34]' "$resolver" 2>/dev/null && [ -e "$upstream" ]; then
         resolver=$upstream
@@ -86,8 +90,43 @@ files() {
         if [ -f "$path" ]; then
             sum=$(sha256sum <"$path")
             printf 'file %s %s 0%s %s\n' "$1" "${sum%% *}" "$(stat -c %a "$path")" "$path"
+            case $path in
+                */etc/sysctl.d/*.conf) sysctls "$1" <"$path" ;;
+                */etc/modules-load.d/*.conf) modules "$1" <"$path" ;;
+            esac
         fi
     done
+}
+
+# sysctls NAME: what the kernel has otherwise than the lines on standard input say, of what it would
+# take from this host at all
+sysctls() {
+    sed 's/[#;].*//; s/^[[:space:]-]*//; /^$/d' | while IFS='=' read -r key wanted; do
+        key=$(printf %s "$key" | tr -d ' \t')
+        setting=${KOK_SYSCTLS:-/proc/sys}/$(printf %s "$key" | tr . /)
+        [ -r "$setting" ] && [ -w "$setting" ] || continue
+        wanted=$(printf %s "$wanted" | tr -s ' \t' ' ' | sed 's/^ //; s/ $//')
+        current=$(tr -s ' \t' ' ' <"$setting" | sed 's/^ //; s/ $//' | head -n 1)
+        [ "$current" = "$wanted" ] || say "wrong $1 sysctl $key is $current in place of $wanted"
+    done
+}
+
+# modules NAME: which of the modules on standard input are not loaded, though they could be
+modules() {
+    has modprobe || return
+    sed 's/[#;].*//; s/[[:space:]]//g; /^$/d' | while read -r module; do
+        [ -d "${KOK_MODULES:-/sys/module}/$(printf %s "$module" | tr - _)" ] && continue
+        modprobe -n --show-depends -q "$module" 2>/dev/null | tail -n 1 | grep -q '^insmod' || continue
+        say "wrong $1 module $module is not loaded"
+    done
+}
+
+# starts NAME UNIT: whether a service starts with the host
+starts() {
+    has systemctl || return
+    case $(systemctl is-enabled "$2" 2>/dev/null) in
+        disabled | masked*) say "wrong $1 service $2 does not start with the host" ;;
+    esac
 }
 
 belongings() {
@@ -107,8 +146,9 @@ identity() {
     has systemctl || return 0
     say "identity kubelet $(systemctl is-active kubelet 2>/dev/null)"
     say "identity started $(started kubelet)"
-    # The kubelet goes with the runtime, which therefore tells more.
-    for unit in containerd kubelet; do
+    # The kubelet goes with the runtime, which therefore tells more. What was installed before services
+    # were noted was containerd.
+    for unit in $(cat "$KOK"/components/*/services 2>/dev/null | grep -vx kubelet | head -n 64) containerd kubelet; do
         falters "$unit" && say "identity failing $unit $(last_output "$unit" | encoded)" && break
     done
     return 0

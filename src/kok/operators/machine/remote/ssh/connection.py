@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncssh
 
 from kok.operators.machine.remote.ssh import hostkey
+from kok.operators.machine.remote.ssh.channels import Channels
 from kok.operators.machine.remote.ssh.credentials import Credentials
 from kok.operators.machine.remote.ssh.errors import (
     HostError,
@@ -21,14 +23,21 @@ from kok.operators.machine.remote.ssh.errors import (
     SudoRefused,
 )
 from kok.operators.machine.remote.ssh.inbound import Line
-from kok.operators.machine.remote.ssh.sentences import gist, last_line, not_root
+from kok.operators.machine.remote.ssh.script import STDOUT_MOST, Exchange, Flood
+from kok.operators.machine.remote.ssh.sentences import (
+    gist,
+    last_line,
+    no_session,
+    not_passed_on,
+    not_root,
+    wrong_password,
+)
 
-_CHANNELS = 4
-"""Commands at once on one connection; sshd allows 10 by default."""
-_STDERR_KEPT = 16384
-_STDERR_MOST = 2**20
-_STDOUT_MOST = 2**20
-"""Characters that one script may print. A look at a host takes some tens of thousands."""
+_TRIED_FOR = 30.0
+"""Seconds within which two commands that do nothing have to be through."""
+_REFUSED_FIRST, _REFUSED_MOST = 0.05, 1.0
+"""Seconds until a channel is asked for again where the host still counts one that is over, and up to
+which that doubles: sshd answers what came in one packet before it tidies up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class Target:
     """The Secret as `namespace/name`, for sentences."""
     credentials: Credentials = field(repr=False)
     expected: hostkey.Expected
+    jump: Target | None = None
+    """The bastion through which it is reached."""
 
     @property
     def namespace(self) -> str:
@@ -65,7 +76,8 @@ class Target:
     @property
     def place(self) -> str:
         """The host for sentences."""
-        return self.address if self.port == 22 else f"{self.address} port {self.port}"
+        where = self.address if self.port == 22 else f"{self.address} port {self.port}"
+        return where if self.jump is None else f"{where} (behind bastion {self.jump.address})"
 
 
 class Connection:
@@ -81,7 +93,8 @@ class Connection:
         self._connection = connection
         self._line = line
         self._timeouts = timeouts
-        self._channels = asyncio.Semaphore(_CHANNELS)
+        self._channels = Channels()
+        self._tried = False
         self._ended = False
         self.target = target
         self.lost: Callable[[HostError], None] | None = None
@@ -93,8 +106,29 @@ class Connection:
         return self._ended or self._connection.is_closed()
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is asked of the host right now."""
+        return self._channels.busy
+
+    @property
+    def commands(self) -> int:
+        """How many commands may run on it side by side, as far as is known."""
+        return self._channels.most
+
+    async def side_by_side(self) -> int:
+        """How many commands may run on it side by side, once it was tried with two: a host tells of
+        it by refusing. Raises `HostError`."""
+        if not self._tried:
+            self._tried = True
+            both = (self.run("true\n", deadline=_TRIED_FOR) for _ in range(2))
+            await asyncio.gather(*both)
+        return self.commands
+
+    @property
     def reached(self) -> str:
         """The IP address of the other side; empty if that is not known."""
+        if self.target.jump is not None:
+            return self.target.address
         peer = self._connection.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
@@ -116,6 +150,9 @@ class Connection:
             async with asyncio.timeout(self._timeouts.alive):
                 channel = await self._connection.create_process("true")
                 await channel.wait_closed()
+        except asyncssh.ChannelOpenError:
+            # That it allows no more commands at once is an answer as well.
+            return not self.closed
         except (OSError, TimeoutError, asyncssh.Error):
             return False
         return True
@@ -137,55 +174,141 @@ class Connection:
         `deadline` is in seconds. Raises `HostError`; `ScriptFailed` for an exit code that is not
         0. After any other error the connection is closed.
         """
+        exchange = Exchange(script, self.target.user, self.target.credentials.sudo, each)
+        await self._asked(exchange, deadline)
+        return exchange.text
+
+    async def follow(self, script: str, each: Callable[[str], None]) -> None:
+        """Runs a root script that prints without end, for somebody who reads along, until this is
+        cancelled: its shell then comes to the end of its standard input. Raises as `run` does."""
+        user, password = self.target.user, self.target.credentials.sudo
+        await self._asked(Exchange(script, user, password, each, most=None), None, endless=True)
+
+    @asynccontextmanager
+    async def terminal(
+        self, kind: str, size: tuple[int, int]
+    ) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+        """The user's login shell at a terminal, for somebody who sits there. `size` is columns and
+        rows. Raises `HostError`."""
+        await self._channels.take()
         try:
-            async with self._channels:
-                with self._line.asked():
-                    return await self._run(script, deadline, each)
+            with self._line.asked(endless=True):
+                async with self._connection.create_process(
+                    term_type=kind, term_size=size, encoding=None
+                ) as process:
+                    yield process
+        except (OSError, asyncssh.Error) as error:
+            raise HostSilent(
+                f"the connection to host {self.target.place} broke: {gist(error)}"
+            ) from error
+        finally:
+            self._channels.free()
+
+    async def _asked(
+        self, exchange: Exchange, deadline: float | None, *, endless: bool = False
+    ) -> None:
+        await self._channels.take()
+        try:
+            with self._line.asked(endless=endless):
+                await self._run(exchange, deadline)
         except ScriptFailed:
             raise
         except HostError:
             self.close()
             raise
+        finally:
+            self._channels.free()
 
-    async def _run(self, script: str, deadline: float, each: Callable[[str], None] | None) -> str:
-        place, marker = self.target.place, f"@@kok-{secrets.token_hex(8)}"
-        output = _Output(marker, each)
+    async def _run(self, exchange: Exchange, deadline: float | None) -> None:
+        place = self.target.place
         process: asyncssh.SSHClientProcess[str] | None = None
         try:
             async with asyncio.timeout(deadline):
-                process = await self._connection.create_process(
-                    self._shell(), encoding="utf-8", errors="replace"
-                )
-                # Who is refused does not read; what it says tells why.
-                with suppress(BrokenPipeError):
-                    process.stdin.write(_wrapped(script, marker))
-                    process.stdin.write_eof()
-                await asyncio.gather(
-                    output.read(process.stdout), output.read_errors(process.stderr)
-                )
+                process = await self._opened(exchange.command)
+                await exchange.talk(process)
                 await process.wait_closed()
-        except _Flood:
+        except Flood:
             # Nothing more of it is taken: the connection ends with the error.
-            raise _floods(place, f"answers with more than {_STDOUT_MOST >> 20} MiB") from None
+            raise _floods(place, f"answers with more than {STDOUT_MOST >> 20} MiB") from None
         except TimeoutError as error:
-            if process is not None:
-                process.close()
-            if await self.alive():
-                raise ScriptFailed(
-                    f"a step on host {place} was not through after {deadline:.0f} s", -1
-                ) from error
-            raise HostSilent(f"host {place} no longer answers over SSH") from error
+            if not await self.alive():
+                raise HostSilent(f"host {place} no longer answers over SSH") from error
+            if process is not None and exchange.stuck:
+                raise SudoRefused(not_root(place, self.target.user, exchange.errors)) from error
+            raise ScriptFailed(
+                f"a step on host {place} was not through after {deadline or 0:.0f} s", -1
+            ) from error
         except (OSError, asyncssh.Error) as error:
             raise self._flood() or HostSilent(
                 f"the connection to host {place} broke: {gist(error)}"
             ) from error
-        return self._judged(process, output)
+        finally:
+            if process is not None:
+                process.close()
+        self._judge(process, exchange)
 
-    def _judged(self, process: asyncssh.SSHClientProcess[str], output: _Output) -> str:
+    async def _opened(self, command: str) -> asyncssh.SSHClientProcess[str]:
+        """A channel with a command, once the host allows one more."""
+        pause = _REFUSED_FIRST
+        while True:
+            try:
+                return await self._connection.create_process(
+                    command, encoding="utf-8", errors="replace"
+                )
+            except asyncssh.ChannelOpenError as error:
+                if self.closed:
+                    raise
+                if await self._channels.refused():
+                    continue
+                if pause > _REFUSED_MOST:
+                    raise HostSilent(no_session(self.target.place, gist(error))) from error
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def passage(self, address: str, port: int, ended: Callable[[], None]) -> Line:
+        """A TCP connection from here, a bastion, to a host behind it. `ended` is called when it is
+        over, also if none came about. Raises `HostError`."""
+
+        def over() -> None:
+            self._line.carry(-1)
+            ended()
+
+        def session() -> Any:
+            # No session by its type, but it is what asyncssh itself gives in the place of one.
+            return asyncssh.SSHForwarder(inner)
+
+        self._line.carry(+1)
+        inner, loop = _Passage(over), asyncio.get_running_loop()
+        loose: list[socket.socket] = []
+        try:
+            near, far = loose[:] = socket.socketpair()
+            for end in loose:
+                end.setblocking(False)
+            await loop.create_connection(lambda: inner, sock=far)
+            loose.remove(far)  # It is the transport's by now.
+            async with asyncio.timeout(self._timeouts.connect):
+                await self._connection.create_connection(session, address, port)
+        except BaseException as error:
+            for end in loose:
+                end.close()
+            inner.close()
+            if not isinstance(error, OSError | TimeoutError | asyncssh.Error):
+                raise
+            if isinstance(error, TimeoutError) and not await self.alive():
+                self.close()
+            if self.closed:
+                raise self._flood() or self._gone() from error
+            where = address if port == 22 else f"{address} port {port}"
+            raise not_passed_on(self.target.address, where, error) from error
+        return Line(near, carrier=self._line)
+
+    def _judge(self, process: asyncssh.SSHClientProcess[str], output: Exchange) -> None:
         code, place, user = process.exit_status, self.target.place, self.target.user
         if output.begun and code == 0:
-            return output.text
-        errors = output.errors.strip()
+            return
+        errors = output.errors
+        if output.wrong_password:
+            raise SudoRefused(wrong_password(place, user, self.target.secret))
         if not output.begun and "sudo" in errors:
             raise SudoRefused(not_root(place, user, errors))
         if not output.begun and code is not None:
@@ -202,66 +325,24 @@ class Connection:
             output.text,
         )
 
-    def _shell(self) -> str:
-        return "/bin/sh -s" if self.target.user == "root" else "sudo -n -- /bin/sh -s"
+
+class _Passage(asyncssh.SSHForwarder):
+    """The end of a passage on this side; tells once when it is over."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        super().__init__()
+        self._over: Callable[[], None] | None = over
+
+    def close(self) -> None:
+        """Ends it, on both sides."""
+        over, self._over = self._over, None
+        super().close()
+        if over is not None:
+            over()
 
 
 def _floods(place: str, how: str) -> HostFloods:
     return HostFloods(
         f"host {place} {how} where some KiB are to be expected; look what prints there, such as a "
         "login shell or a script of a Component"
-    )
-
-
-class _Flood(Exception):
-    """More came than a script may print."""
-
-
-class _Output:
-    """What a script prints, from its first own line on: login shells may print before."""
-
-    def __init__(self, marker: str, each: Callable[[str], None] | None) -> None:
-        self._marker = marker
-        self._each = each
-        self._lines: list[str] = []
-        self._size = self._errors_size = 0
-        self.begun = False
-        self.errors = ""
-
-    @property
-    def text(self) -> str:
-        """All lines so far."""
-        return "".join(self._lines)
-
-    async def read(self, stream: asyncssh.SSHReader[str]) -> None:
-        """Takes lines until the end. Raises `_Flood`."""
-        while line := await stream.readline():
-            self._size += len(line)
-            if self._size > _STDOUT_MOST:
-                raise _Flood
-            if not self.begun:
-                self.begun = line.strip() == self._marker
-                continue
-            self._lines.append(line)
-            if self._each is not None:
-                self._each(line.rstrip("\n"))
-
-    async def read_errors(self, stream: asyncssh.SSHReader[str]) -> None:
-        """Drains standard error, keeping its end. Raises `_Flood`."""
-        while text := await stream.read(_STDERR_KEPT):
-            self._errors_size += len(text)
-            if self._errors_size > _STDERR_MOST:
-                raise _Flood
-            self.errors = (self.errors + text)[-_STDERR_KEPT:]
-
-
-def _wrapped(script: str, marker: str) -> str:
-    # A shell parses a group whole before it runs it: a script that arrives in part does nothing.
-    return (
-        "{\n"
-        f"echo '{marker}'\n"
-        "umask 077; LC_ALL=C; export LC_ALL\n"
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH\n"
-        f"{script}\n"
-        "} </dev/null\n"
     )

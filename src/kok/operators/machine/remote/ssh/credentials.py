@@ -21,6 +21,7 @@ from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 PRIVATE_KEY = "ssh-privatekey"
 PASSPHRASE = "passphrase"  # noqa: S105 - the name of a key in a Secret
 PASSWORD = "password"  # noqa: S105 - likewise
+SUDO_PASSWORD = "sudo-password"  # noqa: S105 - likewise
 
 
 LIMITS = Limits(memory=64, output=1)
@@ -40,6 +41,8 @@ class Credentials:
 
     key: asyncssh.SSHKey | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
+    sudo: str | None = field(default=None, repr=False)
+    """The password that sudo gets if it asks for one."""
     digest: str = ""
     """Changes when the Secret's content does."""
 
@@ -71,20 +74,21 @@ class Keyring:
         data: Mapping[str, str] = secret.get("data") or {}
         found = {
             key: _decoded(name, key, data[key])
-            for key in (PRIVATE_KEY, PASSPHRASE, PASSWORD)
+            for key in (PRIVATE_KEY, PASSPHRASE, PASSWORD, SUDO_PASSWORD)
             if data.get(key)
         }
         if PRIVATE_KEY not in found and PASSWORD not in found:
             raise CredentialsError(
                 f'{name} has neither key "{PRIVATE_KEY}" nor key "{PASSWORD}"; add one of them'
             )
-        given = (found.get(PRIVATE_KEY, b""), found.get(PASSPHRASE, b""), found.get(PASSWORD, b""))
-        digest = hashlib.sha256(b"\0".join(given)).hexdigest()[:16]
+        given = (PRIVATE_KEY, PASSPHRASE, PASSWORD, SUDO_PASSWORD)
+        digest = hashlib.sha256(b"\0".join(found.get(key, b"") for key in given)).hexdigest()[:16]
         key = found.get(PRIVATE_KEY)
         private = (
             await self._private(meta.get("namespace") or "", name, key, found) if key else None
         )
-        return Credentials(private, _text(name, found.get(PASSWORD, b"")), digest)
+        password = _text(name, PASSWORD, found)
+        return Credentials(private, password, _text(name, SUDO_PASSWORD, found) or password, digest)
 
     async def _private(
         self, namespace: str, name: str, key: bytes, found: Mapping[str, bytes]
@@ -178,11 +182,14 @@ def _imported(what: str, text: bytes) -> asyncssh.SSHKey:
     raise CredentialsError(f"{what} {NO_KEY}")
 
 
-def _text(name: str, password: bytes) -> str | None:
+def _text(name: str, key: str, found: Mapping[str, bytes]) -> str | None:
     try:
-        return password.decode().rstrip("\r\n") or None
+        password = found.get(key, b"").decode().rstrip("\r\n") or None
     except UnicodeDecodeError:
-        raise CredentialsError(f'key "{PASSWORD}" of {name} is not text') from None
+        raise CredentialsError(f'key "{key}" of {name} is not text') from None
+    if password is not None and "\n" in password:
+        raise CredentialsError(f'key "{key}" of {name} has several lines; write a password in one')
+    return password
 
 
 def _decoded(name: str, key: str, value: str) -> bytes:

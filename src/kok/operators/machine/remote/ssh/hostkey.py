@@ -17,7 +17,7 @@ class Expected:
 
     fingerprint: str | None
     source: str = field(default="", compare=False)
-    """`annotation`, `spec` or `status`."""
+    """`annotation`, `spec` or `status`; of a bastion `jump`."""
     since: datetime | None = field(default=None, compare=False)
 
 
@@ -38,6 +38,11 @@ def expected(
 def changed(host: str, found: str, want: Expected) -> str:
     """The sentence for a host that shows another key than the expected one."""
     shows = f"host {host} shows key {found}"
+    if want.source == "jump":
+        return (
+            f"bastion {host} shows key {found} but {want.fingerprint} is written in the spec; if the "
+            "bastion was reinstalled, correct ssh.jump.hostKey"
+        )
     trust = f"{ANNOTATION_TRUST_HOST_KEY}={found}"
     if want.source == "spec":
         return (

@@ -13,7 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, cast
 
 from kok.kube.budget.cpu_time import cpu_seconds
@@ -32,19 +32,30 @@ EFFORT: Final = 0.25
 """Seconds of processor time that slices may cost before the connection has to rest, and ..."""
 EFFORT_RATE: Final = 0.01
 """... how many of them are forgotten in a second."""
+_CARRIED: Final = 2 * BEFORE_LOGIN + UNASKED
+"""Bytes for each host that is reached by a connection: its login, in packets of its own, and more."""
 _REST_MOST = 5.0
 
 
 class Line:
     """One TCP connection. For asyncssh it is what it calls a tunnel."""
 
-    def __init__(self, sock: socket.socket, cost: Callable[[], float] = cpu_seconds) -> None:
-        """`cost` tells the processor time that was used so far."""
+    def __init__(
+        self,
+        sock: socket.socket,
+        cost: Callable[[], float] = cpu_seconds,
+        carrier: Line | None = None,
+    ) -> None:
+        """`cost` tells the processor time that was used so far; `carrier` is the connection to the
+        bastion by which this one goes."""
         self._sock = sock
+        self._carrier = carrier
+        self._carried = 0
         self._cost = cost
         self._left = float(BEFORE_LOGIN)
         self._refill = 0.0
         self._asked = 0
+        self._endless = 0
         self._effort = 0.0
         self._then = time.monotonic()
         self.flooded = False
@@ -76,32 +87,48 @@ class Line:
         self._left, self._refill = float(UNASKED), UNASKED_RATE
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """While something is asked, its answer may come."""
+    def asked(self, *, endless: bool = False) -> Iterator[None]:
+        """While something is asked, its answer may come. One that is `endless` is for somebody who
+        reads it as it comes, and has no limits."""
         self._asked += 1
+        self._endless += endless
         self._left += ANSWER
+        carrier = self._carrier
         try:
-            yield
+            with carrier.asked(endless=endless) if carrier is not None else nullcontext():
+                yield
         finally:
             self._asked -= 1
+            self._endless -= endless
             self._left = min(self._left, self._most())
+
+    def carry(self, more: int) -> None:
+        """So many hosts more, or fewer, are reached by this connection, which is a bastion's: what
+        they may send may come here, and what that costs."""
+        self._carried += more
+        self._left = min(self._left + max(0, more) * _CARRIED, self._most())
 
     def take(self, size: int, work: Callable[[], None]) -> float:
         """Has a slice worked off if it is not too much; the seconds to rest after that."""
+        if self._endless:
+            work()
+            return 0.0
         now = time.monotonic()
         passed, self._then = now - self._then, now
-        self._left = min(self._left + passed * self._refill, self._most()) - size
+        share = 1 + self._carried
+        self._left = min(self._left + passed * self._refill * share, self._most()) - size
         if self._left < 0:
             self.flooded = True
             return 0.0
         begun = self._cost()
         work()
-        effort = max(0.0, self._effort - passed * EFFORT_RATE) + self._cost() - begun
+        rate = EFFORT_RATE * share
+        effort = max(0.0, self._effort - passed * rate) + self._cost() - begun
         self._effort = effort
-        return min(_REST_MOST, max(0.0, effort - EFFORT) / EFFORT_RATE)
+        return min(_REST_MOST, max(0.0, effort - EFFORT * share) / rate)
 
     def _most(self) -> float:
-        return float(UNASKED + self._asked * ANSWER)
+        return float(UNASKED + self._asked * ANSWER + self._carried * _CARRIED)
 
 
 class _Sliced(asyncio.BufferedProtocol):

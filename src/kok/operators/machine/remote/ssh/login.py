@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import asyncssh
 
+from kok.kube.budget.cpu_shares import NAMESPACE
 from kok.operators.machine.remote.ssh import hostkey
 from kok.operators.machine.remote.ssh.address_ranges import ANYWHERE, Bounds
 from kok.operators.machine.remote.ssh.connection import Connection, Target, Timeouts
@@ -23,7 +25,7 @@ from kok.operators.machine.remote.ssh.errors import (
     LoginRefused,
 )
 from kok.operators.machine.remote.ssh.inbound import BEFORE_LOGIN, Line
-from kok.operators.machine.remote.ssh.login_rate import Visit
+from kok.operators.machine.remote.ssh.login_rate import Pacing, Place, Visit
 from kok.operators.machine.remote.ssh.sentences import gist, refused, unreachable
 
 _FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -47,6 +49,13 @@ _EXCHANGES = (
 operator for seconds; the others of that kind are only slow, and every sshd knows one of these."""
 
 
+_SIGNATURES = ("ssh-ed25519", "ssh-ed448", *_ALGORITHMS[1:])
+"""How we prove who we are, by a key of any of these kinds; never by SHA-1."""
+
+Through = Callable[[str, int, Visit | None], Awaitable[Line]]
+"""How a host behind a bastion is connected to. Raises `HostError`."""
+
+
 async def scan(
     address: str,
     port: int,
@@ -55,19 +64,19 @@ async def scan(
     family: int | None = None,
     bounds: Bounds = ANYWHERE,
     visit: Visit | None = None,
+    through: Through | None = None,
 ) -> str:
     """The fingerprint (`SHA256:...`) of the key that a host shows; nothing is sent to it.
 
     `family` restricts it to one kind of key, `bounds` to hosts at some addresses, `visit`
-    to when that is due. Raises `HostUnreachable`, `HostSilent`, `HostFloods`, `HostForbidden` or
-    `HostHeld`.
+    to when that is due; `through` leads there by a bastion. Raises `HostUnreachable`,
+    `HostSilent`, `HostFloods`, `HostForbidden` or `HostHeld`.
     """
     algorithms = _ALGORITHMS if family is None else _FAMILIES[family]
     place = address if port == 22 else f"{address} port {port}"
-    line: Line | None = None
+    line = await _Route(bounds, visit, through).line(address, port, timeouts.connect)
     try:
-        async with asyncio.timeout(timeouts.connect + timeouts.login):
-            line = Line(await dial(address, port, bounds, visit))
+        async with asyncio.timeout(timeouts.login):
             key = await asyncssh.get_server_host_key(
                 address,
                 port,
@@ -81,6 +90,29 @@ async def scan(
     if key is None:
         raise HostUnreachable(f"host {place} shows no host key; check that sshd runs there")
     return key.get_fingerprint("sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How a host is connected to."""
+
+    bounds: Bounds
+    visit: Visit | None
+    through: Through | None
+
+    async def line(self, address: str, port: int, limit: float) -> Line:
+        """A TCP connection within so many seconds, unless it is the bastion that takes its time.
+
+        Raises `HostError`.
+        """
+        if self.through is not None:
+            return await self.through(address, port, self.visit)
+        try:
+            async with asyncio.timeout(limit):
+                return Line(await dial(address, port, self.bounds, self.visit))
+        except (OSError, TimeoutError) as error:
+            place = address if port == 22 else f"{address} port {port}"
+            raise unreachable(place, error) from error
 
 
 async def dial(
@@ -121,7 +153,11 @@ async def dial(
 
 
 async def connect(
-    target: Target, timeouts: Timeouts, bounds: Bounds = ANYWHERE, visit: Visit | None = None
+    target: Target,
+    timeouts: Timeouts,
+    bounds: Bounds = ANYWHERE,
+    visit: Visit | None = None,
+    through: Through | None = None,
 ) -> Connection:
     """Logs in. Raises `HostError`; `HostKeyChanged` before anything was sent to the host.
 
@@ -129,8 +165,10 @@ async def connect(
     """
     if target.expected.fingerprint is None:
         raise ValueError("a host key has to be recorded before anybody logs in")
+    route = _Route(bounds, visit, through)
+    line = await route.line(target.address, target.port, timeouts.connect)
     try:
-        return await _connect(target, timeouts, _ALGORITHMS, bounds, visit)
+        return await _connect(target, timeouts, _ALGORITHMS, line)
     except HostKeyChanged as changed:
         # The expected key may be of a kind that the host has but does not prefer.
         for family, algorithms in enumerate(_FAMILIES):
@@ -142,9 +180,11 @@ async def connect(
                     family=family,
                     bounds=bounds,
                     visit=visit,
+                    through=through,
                 )
                 if found == target.expected.fingerprint:
-                    return await _connect(target, timeouts, algorithms, bounds, visit)
+                    line = await route.line(target.address, target.port, timeouts.connect)
+                    return await _connect(target, timeouts, algorithms, line)
         raise changed from None
 
 
@@ -152,15 +192,11 @@ async def _connect(
     target: Target,
     timeouts: Timeouts,
     algorithms: Sequence[str],
-    bounds: Bounds,
-    visit: Visit | None,
+    line: Line,
 ) -> Connection:
     guard = _Guard(target.expected.fingerprint or "")
     keys = target.credentials.key
-    line: Line | None = None
     try:
-        async with asyncio.timeout(timeouts.connect):
-            line = Line(await dial(target.address, target.port, bounds, visit))
         connection = await asyncssh.connect(
             target.address,
             target.port,
@@ -173,6 +209,7 @@ async def _connect(
             known_hosts=([], [], []),
             server_host_key_algs=algorithms,
             kex_algs=_EXCHANGES,
+            signature_algs=_SIGNATURES,
             # Nothing of the account that the operator runs under may play a part.
             config=None,
             agent_path=None,
@@ -200,13 +237,60 @@ async def _connect(
     return made
 
 
-def _failed(place: str, line: Line | None, error: Exception) -> HostError:
-    if line is not None and line.flooded:
+def _failed(place: str, line: Line, error: Exception) -> HostError:
+    if line.flooded:
         return HostFloods(
             f"host {place} sends more than {BEFORE_LOGIN >> 10} KiB before anybody is logged in; "
             "look what listens there, and for a long Banner of its sshd"
         )
     return unreachable(place, error)
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """Where, as whom and by which host key a login went through: at the same address there may be
+    somebody else's host by now."""
+
+    place: Place
+    who: tuple[str, str, str | None]
+
+
+class Logins:
+    """Logs in when it is one's turn; who was let in the last time always has it."""
+
+    def __init__(self, timeouts: Timeouts, bounds: Bounds, monotonic: Callable[[], float]) -> None:
+        self.timeouts = timeouts
+        self.bounds = bounds
+        self._monotonic = monotonic
+        # A login comes right after the first look at the key: they take turns apart.
+        self._scans, self._logins = Pacing(), Pacing()
+
+    async def scan(self, address: str, port: int, through: Through | None = None) -> str:
+        """The fingerprint of the key that a host shows. Raises `HostError`."""
+        visit = Visit(self._scans, self._monotonic, NAMESPACE.get())
+        return await scan(
+            address, port, self.timeouts, bounds=self.bounds, visit=visit, through=through
+        )
+
+    async def connect(
+        self, target: Target, before: LetIn | None, through: Through | None = None
+    ) -> tuple[Connection, LetIn | None]:
+        """A connection, and what to hand in as `before` the next time. Raises `HostError`; after
+        `LoginRefused` and `HostKeyChanged` nothing of before counts."""
+        who = (target.user, target.credentials.digest, target.expected.fingerprint)
+        known = before.place if before is not None and before.who == who else None
+        visit = Visit(self._logins, self._monotonic, target.namespace, known)
+        try:
+            made = await connect(target, self.timeouts, self.bounds, visit, through)
+        except (LoginRefused, HostKeyChanged):
+            visit.refused()
+            raise
+        # Who had no need of a turn opens none to strangers.
+        if visit.place is None or visit.place == known:
+            return made, before
+        for pacing in (self._scans, self._logins):
+            pacing.let_in(visit.place, target.namespace, self._monotonic())
+        return made, LetIn(visit.place, who)
 
 
 class _Guard(asyncssh.SSHClient):

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from kok.kube.budget.cpu_shares import NAMESPACE
 from kok.operators.machine.remote.ssh.address_ranges import ANYWHERE, Bounds
+from kok.operators.machine.remote.ssh.bastion import Bastions
 from kok.operators.machine.remote.ssh.connection import Connection, Target, Timeouts
 from kok.operators.machine.remote.ssh.errors import HostError, HostKeyChanged, LoginRefused
-from kok.operators.machine.remote.ssh.login import connect, scan
-from kok.operators.machine.remote.ssh.login_rate import Pacing, Place, Visit
+from kok.operators.machine.remote.ssh.login import LetIn, Logins
 from kok.runtime.fairness.slots import FairSlots
 
 CONNECTS = 128
@@ -19,15 +19,15 @@ CONNECTS = 128
 time-out at most."""
 IDLE = 900.0
 """Seconds after which an unused connection is closed."""
+OPEN = 2048
+"""Connections that stay open; beyond these the longest unused ones are closed."""
 
 
 @dataclass(slots=True)
 class _Entry:
     connection: Connection | None = None
     used: float = 0.0
-    let_in: tuple[Place, str, str, str] | None = None
-    """Where the last login went through, of which user, the digest of its credentials, and the host's
-    key: at the same address there may be somebody else's host by now."""
+    let_in: LetIn | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -39,21 +39,20 @@ class Connections:
         timeouts: Timeouts,
         monotonic: Callable[[], float],
         bounds: Bounds = ANYWHERE,
+        most: int = OPEN,
     ) -> None:
         """`bounds` say at which addresses hosts may be."""
-        self._timeouts = timeouts
-        self._bounds = bounds
+        self._most = most
         self._monotonic = monotonic
         self._entries: dict[str, _Entry] = {}
-        # A login comes right after the first look at the key: they take turns apart.
-        self._scans, self._logins = Pacing(), Pacing()
+        self._logins = Logins(timeouts, bounds, monotonic)
+        self._bastions = Bastions(self._logins)
         self._slots = FairSlots(CONNECTS, share=CONNECTS // 4)
 
-    async def scan(self, address: str, port: int) -> str:
-        """The fingerprint of the key that a host shows."""
-        visit = Visit(self._scans, self._monotonic, NAMESPACE.get())
+    async def scan(self, address: str, port: int, jump: Target | None = None) -> str:
+        """The fingerprint of the key that a host shows, behind a bastion if there is one."""
         async with self._slots.one(NAMESPACE.get()):
-            return await scan(address, port, self._timeouts, bounds=self._bounds, visit=visit)
+            return await self._logins.scan(address, port, self._bastions.through(jump))
 
     async def get(
         self, key: str, target: Target, lost: Callable[[HostError], None] | None = None
@@ -77,23 +76,13 @@ class Connections:
             return entry.connection
 
     async def _connect(self, entry: _Entry, target: Target) -> Connection:
-        """Logs in, when it is this one's turn; who was let in the last time always has it."""
-        place, *whose = entry.let_in or (None, "", "")
-        who = [target.user, target.credentials.digest, target.expected.fingerprint or ""]
-        known = place if whose == who else None
-        visit = Visit(self._logins, self._monotonic, target.namespace, known)
         try:
-            made = await connect(target, self._timeouts, self._bounds, visit)
+            made, entry.let_in = await self._logins.connect(
+                target, entry.let_in, self._bastions.through(target.jump)
+            )
         except (LoginRefused, HostKeyChanged):
-            visit.refused()
             entry.let_in = None
             raise
-        # Who had no need of a turn opens none to strangers.
-        if visit.place is not None and visit.place != known:
-            user, credentials, key = who
-            entry.let_in = (visit.place, user, credentials, key)
-            for pacing in (self._scans, self._logins):
-                pacing.let_in(visit.place, target.namespace, self._monotonic())
         return made
 
     def target_of(self, key: str) -> Target | None:
@@ -112,9 +101,20 @@ class Connections:
         """Closes all."""
         for key in list(self._entries):
             self.drop(key)
+        self._bastions.close()
 
     def _close_idle(self) -> None:
         limit = self._monotonic() - IDLE
         for key, entry in list(self._entries.items()):
             if entry.used < limit and not entry.lock.locked():
                 self.drop(key)
+        held = [
+            (entry.used, entry.connection)
+            for entry in self._entries.values()
+            if entry.connection is not None and not entry.connection.closed
+        ]
+        if len(held) <= self._most:
+            return
+        for _, connection in sorted(held, key=lambda one: one[0])[: len(held) - self._most]:
+            if not connection.busy:
+                connection.close()

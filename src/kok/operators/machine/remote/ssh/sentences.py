@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from kok.operators.machine.remote.ssh.credentials import Credentials
+import asyncssh
+
+from kok.operators.machine.remote.ssh.credentials import PASSWORD, SUDO_PASSWORD, Credentials
 from kok.operators.machine.remote.ssh.errors import HostError, HostSilent, HostUnreachable
 
 
@@ -37,8 +39,43 @@ def not_root(place: str, user: str, said: str) -> str:
     elif "expired" in told:
         return f"{problem}; renew the account or its password, or log in as root"
     return (
-        f'{problem}; allow it by a line "{user} ALL=(ALL) NOPASSWD: ALL" in /etc/sudoers.d, or '
-        "log in as root"
+        f'{problem}; allow it by a line "{user} ALL=(ALL) NOPASSWD: ALL" in /etc/sudoers.d, give sudo '
+        f'its password by key "{SUDO_PASSWORD}" of the Secret, or log in as root'
+    )
+
+
+def wrong_password(place: str, user: str, secret: str) -> str:
+    """A password that sudo does not take."""
+    return (
+        f"sudo on host {place} does not take the password that Secret {secret} holds for user {user}; "
+        f'correct its key "{SUDO_PASSWORD}", or "{PASSWORD}" if there is no such key'
+    )
+
+
+def no_session(place: str, said: str) -> str:
+    """A host that lets one in and then runs nothing."""
+    return (
+        f"host {place} lets one log in but opens no session ({said}); it is tried anew, and if that "
+        "does not help, set MaxSessions of its sshd to 1 or more"
+    )
+
+
+def not_passed_on(bastion: str, place: str, error: Exception) -> HostError:
+    """The exception for a connection that a bastion did not make."""
+    if isinstance(error, TimeoutError):
+        return HostSilent(
+            f"host {place} does not answer to bastion {bastion}; check that it runs and that no "
+            "firewall stands between"
+        )
+    code = error.code if isinstance(error, asyncssh.ChannelOpenError) else 0
+    if code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+        return HostUnreachable(
+            f"bastion {bastion} does not pass connections on to host {place} ({gist(error)}); allow it "
+            "by AllowTcpForwarding and PermitOpen of its sshd"
+        )
+    return HostUnreachable(
+        f"bastion {bastion} cannot reach host {place}: {gist(error)}; check address, port, network "
+        "and that sshd runs there"
     )
 
 

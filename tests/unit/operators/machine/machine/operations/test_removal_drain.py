@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.machine.operations.removals import JOINED, SILENT, removal
-from tests.unit.operators.machine.views import CONNECTED
+from tests.unit.operators.machine.views import CONNECTED, NODE
 
+from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, KubeError
 from kok.operators.machine.machine.delete import Removal
 from kok.operators.machine.machine.operations.removal import drain_deadline
@@ -160,3 +162,17 @@ async def test_the_time_in_which_an_operator_was_away_drains_nothing() -> None:
     with pytest.raises(Paused):
         await going.run()
     assert session.memory.drain_seen is None
+
+
+async def test_a_node_that_was_made_before_its_kubelet_joined_goes_with_its_machine(
+    api: FakeApi, kube: Kube
+) -> None:
+    """Its making may have been under way as it was looked for in order to be drained."""
+    where = "/api/v1/nodes/w1"
+    api.put(where, {"metadata": {"name": "w1", "uid": NODE.uid}})
+    step = {"type": "Remove", "step": "LeavingCluster", "since": NOW.isoformat(), "reason": "gone"}
+    status = {"tokenId": "abcdef", "drainSince": NOW.isoformat(), "operation": step}
+    machine = builders.machine(metadata={"deletionTimestamp": NOW.isoformat()}, status=status)
+    going, _ = removal(CONNECTED, 0.0, machine=machine, business=kube)
+    await going.run()
+    assert where not in api.objects

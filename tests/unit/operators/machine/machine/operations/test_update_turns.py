@@ -35,9 +35,13 @@ class Lists:
         return Listed(tuple(Machine.parse(brief(m.manifest())) for m in self.machines))
 
 
-def turns(*machines: Machine) -> UpdateTurns:
+def turns(*machines: Machine, most: int = 1) -> UpdateTurns:
     lists: Any = Lists(*machines)
-    return UpdateTurns(lists)
+
+    async def limit(*_: object) -> int:
+        return most
+
+    return UpdateTurns(lists, limit)
 
 
 async def test_of_two_that_ask_at_once_one_begins() -> None:
@@ -67,3 +71,11 @@ async def test_one_that_is_removed_is_waited_for_by_nobody() -> None:
     one = of("pool", "one")
     other = of("pool", "other", operation={**BUSY, "type": "Remove"})
     assert await turns(one, other).ask(KUBE, one) == ""
+
+
+async def test_as_many_as_the_kubenode_says_are_drained_side_by_side() -> None:
+    three = [of("pool", name) for name in ("a", "b", "c")]
+    asked = turns(*three, most=2)
+    assert await asyncio.gather(*(asked.ask(KUBE, one) for one in three)) == ["", "", "a"]
+    asked.over(three[1].metadata.uid)
+    assert await asked.ask(KUBE, three[2]) == ""

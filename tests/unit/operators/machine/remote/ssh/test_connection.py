@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from tests.unit.operators.machine.remote.ssh.connecting import (
     connected,
     target,
 )
-from tests.unit.operators.machine.sshd import PASSWORD, FakeHost
+from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
 from kok.operators.machine.remote.ssh import (
     Connections,
     Credentials,
     Expected,
+    HostError,
     HostKeyChanged,
     HostSilent,
     HostUnreachable,
@@ -29,6 +31,7 @@ from kok.operators.machine.remote.ssh import (
     SudoRefused,
     Target,
 )
+from kok.operators.machine.remote.ssh import connection as connection_module
 from kok.operators.machine.remote.ssh.login import connect, scan
 
 
@@ -89,6 +92,134 @@ async def test_chatter_of_the_login_shell_is_not_taken_for_output(host: FakeHost
     connection = await connected(host)
     assert await connection.run("echo mine", deadline=LIMIT) == "mine\n"
     connection.close()
+
+
+async def test_a_line_that_the_login_shell_leaves_unended_hides_nothing(host: FakeHost) -> None:
+    host.banner = "$ "
+    for credentials in (Credentials(key=host.client), Credentials(key=host.client, sudo="s3cret")):
+        connection = await connected(host, user="ops", credentials=credentials)
+        assert await connection.run("echo mine", deadline=LIMIT) == "mine\n"
+        connection.close()
+
+
+async def test_sudo_gets_its_password_when_it_asks_for_it(host: FakeHost) -> None:
+    host.sudo_password = "s3cret $x"
+    login = Credentials(key=host.client, sudo="s3cret $x")
+    connection = await connected(host, user="ops", credentials=login)
+    shown = await connection.run("tr '\\0' ' ' </proc/$$/cmdline", deadline=LIMIT)
+    assert shown.split() == ["/bin/sh", "-s"]
+    assert host.passwords == ["s3cret $x"]
+    assert await connection.run("cat", deadline=LIMIT) == "", "a script reads nothing of it"
+    connection.close()
+
+
+async def test_a_password_that_sudo_does_not_ask_for_is_never_sent(
+    host: FakeHost, tmp_path: Path
+) -> None:
+    """Least of all to the shell, which would run it."""
+    login = Credentials(key=host.client, sudo=f"touch {tmp_path}/run")
+    connection = await connected(host, user="ops", credentials=login)
+    assert await connection.run("echo root", deadline=LIMIT) == "root\n"
+    assert not (tmp_path / "run").exists()
+    connection.close()
+
+
+async def test_a_wrong_password_for_sudo_is_tried_once(host: FakeHost) -> None:
+    """Some hosts lock an account after three."""
+    host.sudo_password = "s3cret"
+    connection = await connected(
+        host, user="ops", credentials=Credentials(key=host.client, sudo="old")
+    )
+    with pytest.raises(SudoRefused) as refused:
+        await connection.run("echo root", deadline=LIMIT)
+    assert refused.value.message == (
+        f"sudo on host 127.0.0.1 port {host.port} does not take the password that Secret "
+        'team-a/ops-ssh holds for user ops; correct its key "sudo-password", or "password" if there '
+        "is no such key"
+    )
+    assert host.passwords == ["old"]
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+async def test_a_host_that_allows_few_sessions_is_asked_one_thing_after_the_other(
+    host: FakeHost, allowed: int
+) -> None:
+    host.sessions = allowed
+    connection = await connected(host)
+    asked = [connection.run(f"echo {n}", deadline=LIMIT) for n in range(8)]
+    assert await asyncio.gather(*asked) == [f"{n}\n" for n in range(8)]
+    connection.close()
+
+
+async def test_whether_commands_run_side_by_side_is_found_out_once(host: FakeHost) -> None:
+    connection = await connected(host)
+    assert await connection.side_by_side() > 1
+    begun = host.scripts
+    assert await connection.side_by_side() > 1
+    assert host.scripts == begun
+    connection.close()
+    host.sessions = 1
+    connection = await connected(host)
+    assert await connection.side_by_side() == 1
+    connection.close()
+
+
+async def test_a_host_whose_only_session_is_taken_is_alive(host: FakeHost) -> None:
+    host.sessions = 1
+    connection = await connected(host)
+    with pytest.raises(ScriptFailed, match="was not through after"):
+        await connection.run("sleep 30", deadline=0.2)
+    assert not connection.closed
+    connection.close()
+
+
+async def test_a_session_that_never_comes_free_costs_the_connection(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command goes on without us, and keeps its place; another connection has places of its own."""
+    monkeypatch.setattr(connection_module, "_REFUSED_MOST", 0.1)
+    host.sessions = 1
+    connection = await connected(host)
+    asked = asyncio.create_task(connection.run("sleep 30", deadline=LIMIT))
+    await host.ran(1)
+    asked.cancel()
+    with pytest.raises(HostSilent, match="opens no session"):
+        await connection.run("true", deadline=LIMIT)
+    assert connection.closed
+
+
+KINDS = {
+    "ssh-ed25519": ("ssh-ed25519",),
+    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
+    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
+    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_keys_of_all_usual_kinds_are_taken_on_both_sides(tmp_path: Path, kind: str) -> None:
+    async with fake_host(tmp_path / "kok", key=asyncssh.generate_private_key(kind)) as host:
+        host.client = asyncssh.generate_private_key(kind)
+        connection = await connected(host)
+        assert await connection.run("echo in", deadline=LIMIT) == "in\n"
+        connection.close()
+
+
+async def test_nobody_is_asked_to_trust_sha_1() -> None:
+    key = asyncssh.generate_private_key("ssh-rsa")
+    server = await asyncssh.create_server(
+        asyncssh.SSHServer,
+        "127.0.0.1",
+        0,
+        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+        signature_algs=["ssh-rsa"],
+    )
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        pinned = Expected(await scan("127.0.0.1", port, PATIENT), "spec")
+        where = Target("127.0.0.1", port, "root", "a/b", Credentials(key=key), pinned)
+        with pytest.raises(HostError):
+            await connect(where, PATIENT)
 
 
 async def test_wrong_credentials_are_told_apart_from_a_wrong_network(host: FakeHost) -> None:
@@ -175,6 +306,23 @@ async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) ->
     connection.close()
 
 
+async def test_what_is_followed_ends_with_the_one_who_reads_it(
+    host: FakeHost, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    connection = await connected(host)
+    seen = asyncio.Event()
+    script = f"sleep 600 & trap 'kill $!; echo over >{fifo}' EXIT; head -c 5000000 /dev/zero; echo; echo x"
+    reading = asyncio.create_task(
+        connection.follow(script, lambda line: line == "x" and seen.set())
+    )
+    await asyncio.wait_for(seen.wait(), LIMIT)
+    reading.cancel()
+    assert await asyncio.wait_for(asyncio.to_thread(fifo.read_text), LIMIT) == "over\n"
+    connection.close()
+
+
 async def test_a_slow_script_is_told_apart_from_a_frozen_host(host: FakeHost) -> None:
     patient = await connected(host)
     with pytest.raises(ScriptFailed, match="was not through after"):
@@ -197,6 +345,16 @@ async def test_one_connection_is_used_again_until_its_target_changes(host: FakeH
     assert first.closed
     other.close()
     assert await pool.get("m", target(host)) is not other
+    pool.close()
+
+
+async def test_of_too_many_connections_the_longest_unused_ones_are_closed(host: FakeHost) -> None:
+    clock = iter(range(100))
+    pool = Connections(PATIENT, lambda: float(next(clock)), most=2)
+    made = [await pool.get(f"m{n}", target(host)) for n in range(4)]
+    assert [one.closed for one in made] == [True, True, False, False]
+    again = await pool.get("m0", target(host))
+    assert await again.run("echo back", deadline=LIMIT) == "back\n"
     pool.close()
 
 

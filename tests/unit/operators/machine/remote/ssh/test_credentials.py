@@ -42,6 +42,17 @@ async def test_a_key_a_password_or_both() -> None:
     assert (await credentials_of(secret(password="p"))).key is None
 
 
+async def test_sudo_has_a_password_of_its_own_or_that_of_the_login() -> None:
+    own = await credentials_of(secret(ssh_privatekey=PLAIN, sudo_password="s\n"))
+    assert (own.sudo, own.password) == ("s", None)
+    both = await credentials_of(secret(password="p", sudo_password="s"))
+    assert (both.sudo, both.password) == ("s", "p")
+    assert (await credentials_of(secret(password="p"))).sudo == "p"
+    assert both != await credentials_of(secret(password="p", sudo_password="t"))
+    text = await refused(secret(ssh_privatekey=PLAIN, sudo_password="a\nb"))
+    assert text.endswith("has several lines; write a password in one")
+
+
 async def test_a_key_with_a_passphrase() -> None:
     assert (await credentials_of(secret(ssh_privatekey=LOCKED, passphrase="s3cret\n"))).key == KEY
 

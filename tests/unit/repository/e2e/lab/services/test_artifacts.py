@@ -71,3 +71,9 @@ def test_archives_lie_where_upstream_has_them() -> None:
         "cni-plugins/v1.9.1/cni-plugins-linux-arm64-v1.9.1.tgz"
     )
     assert archive_path("runc", "v1.1.5", "amd64") == "runc/v1.1.5/runc.amd64"
+    assert archive_path("docker", "20.10.24", "arm64") == (
+        "docker/linux/static/stable/aarch64/docker-20.10.24.tgz"
+    )
+    assert archive_path("cri-dockerd", "v0.4.3", "amd64") == (
+        "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz"
+    )

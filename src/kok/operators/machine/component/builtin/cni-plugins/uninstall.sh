@@ -1,6 +1,11 @@
 # What plugins leave behind on a host: bridges, tunnels, chains, leases. The names are those that
 # Kubernetes, these plugins and flannel use; nothing else is touched.
-for interface in cni0 flannel.1 flannel-v6.1 kube-ipvs0; do
+interfaces="cni0 flannel.1 flannel-v6.1 kube-ipvs0"
+# Those of pods go with their namespaces, unless something keeps such a namespace: one half is here.
+for port in $(ip -o link show master cni0 2>/dev/null | sed -n 's/^[0-9]*: \([^:@]*\)[:@].*/\1/p' || true); do
+    ip link delete "$port" 2>/dev/null || true
+done
+for interface in $interfaces; do
     ip link delete "$interface" 2>/dev/null || true
 done
 for namespace in $(ls /run/netns 2>/dev/null | grep '^cni-' || true); do
@@ -28,14 +33,37 @@ clean() {
 for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy iptables ip6tables; do
     clean "$tool"
 done
+# Family and name of tables: those of kube-proxy, of these plugins, and of flannel.
+tables="ip kube-proxy,ip6 kube-proxy,ip cni_hostport,ip6 cni_hostport,inet cni_plugins_masquerade"
+tables="$tables,ip flannel-ipv4,ip6 flannel-ipv6"
+each_table() { printf '%s\n' "$tables" | tr , '\n'; }
 if command -v nft >/dev/null 2>&1; then
-    for family in ip ip6; do
-        nft delete table "$family" kube-proxy 2>/dev/null || true
+    each_table | while read -r family table; do
+        nft delete table "$family" "$table" 2>/dev/null || true
     done
 fi
 command -v ipset >/dev/null 2>&1 && for set in $(ipset list -n 2>/dev/null | grep '^KUBE-' || true); do
     ipset destroy "$set" 2>/dev/null || true
 done
+
+# Nothing is believed to be gone unseen: the next node here would find pods of others on its bridge.
+left() {
+    for interface in $interfaces; do
+        ! ip link show "$interface" >/dev/null 2>&1 || echo "interface $interface"
+    done
+    for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
+        command -v "$tool-save" >/dev/null 2>&1 || continue
+        for table in filter nat mangle raw; do
+            "$tool-save" -t "$table" 2>/dev/null |
+                sed -n -E "s/^:(($ours)[^ ]*) .*/chain \1 of $tool, table $table/p" || true
+        done
+    done
+    ! command -v nft >/dev/null 2>&1 || each_table | while read -r family table; do
+        ! nft list table "$family" "$table" >/dev/null 2>&1 || echo "nft table $family $table"
+    done
+}
+found=$(left)
+[ -z "$found" ] || { echo "left on the host: $(printf '%s\n' "$found" | head -n 4 | tr '\n' ';')"; exit 1; }
 
 # Other plugins and their networks may be here, too: only what came with ours goes.
 for plugin in LICENSE README.md bandwidth bridge dhcp dummy firewall flannel host-device host-local \

@@ -7,6 +7,16 @@ if [ -x "$ctr" ] && systemctl is-active --quiet containerd; then
     for _ in $(seq 50); do [ -z "$(tasks)" ] && break; sleep 0.1; done
     for task in $(tasks); do "$ctr" -n k8s.io tasks kill -a -s SIGKILL "$task" 2>/dev/null || true; done
 fi
+# Whatever becomes of the runtime: one that died, or whose shims did, leaves containers running, which
+# would hold mounts and make chains anew.
+pods() {
+    # A host may be a pod of somebody's itself, and then all that runs here bears that name.
+    ! grep -q kubepods /proc/1/cgroup 2>/dev/null || return 0
+    grep -l kubepods /proc/[0-9]*/cgroup 2>/dev/null | sed -n 's|^.*/proc/\([0-9]*\)/cgroup$|\1|p' || true
+}
+for process in $(pods); do kill -KILL "$process" 2>/dev/null || true; done
+for _ in $(seq 50); do [ -z "$(pods)" ] && break; sleep 0.1; done
+systemctl stop kubepods.slice 2>/dev/null || true
 # Where it is a link, whoever runs this script looks after what it leads to. What is mounted below a
 # directory of its own the kernel tells by its real name, which links further up may change.
 if [ -d /var/lib/kubelet ] && [ ! -L /var/lib/kubelet ]; then
@@ -36,4 +46,8 @@ rm -f /etc/kubernetes/kubelet.yaml /etc/kubernetes/pki/ca.crt /etc/systemd/syste
 rmdir /etc/kubernetes/pki /etc/kubernetes 2>/dev/null || true
 rm -rf /var/log/pods /var/log/containers
 rm -f /usr/local/bin/kubelet /usr/local/bin/kubelet.kok-new
+# It makes this at each start, for plug-ins that nobody brought.
+for directory in kubelet-plugins/volume/exec kubelet-plugins/volume kubelet-plugins ''; do
+    rmdir "/usr/libexec/kubernetes/$directory" 2>/dev/null || true
+done
 systemctl daemon-reload

@@ -7,75 +7,27 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.kubenode.rollout.rolling import (
+    BROKEN,
+    CHANGING,
+    FRESH,
+    NAMES,
+    NEWER,
+    SERVING,
+    UNKNOWN,
+    changeable,
+    changed,
+    intents,
+    living,
+    status,
+)
 
 from kok.api.meta import Manifest
-from kok.operators.machine.kubenode import render, rollout, software
-
-NAMES = ("w1", "w2", "w3")
-
-
-def intents(access: str = "a", **spec: Any) -> dict[str, Manifest]:
-    kubenode = builders.kubenode(
-        hosts=[{"name": n, "address": f"{n}.example"} for n in NAMES], **spec
-    )
-    wanted = software.software(kubenode, builders.cluster(), "1.37.1", [])
-    ssh = kubenode.spec.ssh
-    assert ssh
-    made = {}
-    for host in kubenode.spec.hosts:
-        found = render.machine(kubenode, render.inline(host, ssh), wanted, access and access * 16)
-        made[host.name] = {**found, "metadata": {**found["metadata"], "name": host.name}}
-    return made
-
-
-NEWER = {"runtime": {"version": "2.4.0"}}
-
-
-def status(
-    ready: str = "True", node: str = "True", up_to_date: str = "True", **more: Any
-) -> dict[str, Any]:
-    conditions = [
-        {
-            "type": name,
-            "status": holds,
-            "reason": "Any",
-            "message": "",
-            "lastTransitionTime": "2026-11-02T12:00:00Z",
-        }
-        for name, holds in (("Ready", ready), ("NodeReady", node), ("UpToDate", up_to_date))
-    ]
-    served = {"firstReady": "2026-11-02T11:00:00Z"}
-    return {"observedGeneration": 1, "conditions": conditions, **served, **more}
-
-
-SERVING = status()
-FRESH = status("False", "Unknown", "False", firstReady=None)
-CHANGING = status("True", "True", "False")
-UNKNOWN = status("False", "Unknown")
-BROKEN = status("False", "False")
-
-
-def living(wanted: dict[str, Manifest], **states: dict[str, Any]) -> dict[str, Manifest]:
-    return {
-        name: {
-            **m,
-            "metadata": {**builders.meta(name), **m["metadata"]},
-            "status": states.get(name, SERVING),
-        }
-        for name, m in wanted.items()
-    }
-
-
-def changed(wanted: dict[str, Manifest], lives: dict[str, Manifest]) -> list[str]:
-    now = rollout.changeable(wanted, lives)
-    assert set(now) == set(wanted)
-    return [name for name, intent in now.items() if rollout.disturbs(intent, lives[name])]
 
 
 def test_new_machines_are_all_made_at_once() -> None:
     wanted = intents()
-    assert rollout.changeable(wanted, {}) == wanted
+    assert changeable(wanted, {}) == wanted
 
 
 def test_nothing_changes_when_nothing_changed() -> None:
@@ -87,7 +39,7 @@ def test_software_changes_on_one_machine_at_a_time() -> None:
     wanted = intents(labels={"tier": "gold"}, **NEWER)
     assert changed(wanted, lives) == ["w1"]
     # What does not disturb a node does not wait for its turn.
-    now = rollout.changeable(wanted, lives)
+    now = changeable(wanted, lives)
     assert all(m["spec"]["labels"] == {"tier": "gold"} for m in now.values())
 
 
@@ -175,7 +127,7 @@ def test_a_new_address_brings_back_nodes_of_which_nothing_is_heard_one_by_one() 
 def test_software_waits_until_all_have_the_new_address() -> None:
     lives = living(intents("a"))
     wanted = intents("b", **NEWER)
-    now = rollout.changeable(wanted, lives)
+    now = changeable(wanted, lives)
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["b", "a", "a"]
     assert all(
         m["spec"]["components"] == intents()["w1"]["spec"]["components"] for m in now.values()
@@ -184,13 +136,13 @@ def test_software_waits_until_all_have_the_new_address() -> None:
 
 def test_machines_made_by_an_earlier_release_are_told_of_their_address_without_a_stage() -> None:
     lives = living(intents(""))
-    now = rollout.changeable(intents("a"), lives)
+    now = changeable(intents("a"), lives)
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
     assert changed(intents("a"), lives) == []
 
 
 def test_an_address_that_is_not_known_for_a_moment_changes_nothing() -> None:
-    now = rollout.changeable(intents(""), living(intents("a")))
+    now = changeable(intents(""), living(intents("a")))
     assert [m["spec"]["accessHash"][0] for m in now.values()] == ["a", "a", "a"]
 
 
@@ -232,14 +184,14 @@ def test_one_that_is_being_removed_keeps_nobody_waiting() -> None:
 
 def test_no_kubelet_changes_its_version_while_that_is_held() -> None:
     wanted, lives = intents(labels={"tier": "gold"}), of_version("1.36.4", w3=FRESH)
-    now = rollout.changeable(wanted, lives, held=True)
+    now = changeable(wanted, lives, held=True)
     versions = [m["spec"]["components"][0]["version"] for m in now.values()]
     assert versions[:2] == ["1.36.4", "1.36.4"]
     assert now["w1"]["spec"]["labels"] == {"tier": "gold"}
     # One that has never served disturbs nobody.
     assert now["w3"]["spec"]["components"] == wanted["w3"]["spec"]["components"]
     # Of the same version all else may be changed.
-    held = rollout.changeable(intents(**NEWER), living(intents()), held=True)
+    held = changeable(intents(**NEWER), living(intents()), held=True)
     assert held["w1"]["spec"] == intents(**NEWER)["w1"]["spec"]
 
 
@@ -258,3 +210,24 @@ def test_never_are_two_that_have_served_disturbed_at_once(
     assert len(begun) <= 1
     if CHANGING in states:
         assert all(states_[n] is CHANGING for n in begun)
+
+
+def test_a_host_that_is_replaced_is_missed_until_the_one_in_its_place_serves() -> None:
+    """Otherwise a further node is drained while there is one too few."""
+    wanted, lives = intents(**NEWER), living(intents(), w3=FRESH)
+    known = {"fault": "HostDead", "since": "2026-11-02T11:00:00Z", "rung": "Replace"}
+    gone = {**lives["w1"]["metadata"], "name": "w0", "deletionTimestamp": "2026-11-02T12:00:00Z"}
+    dead = status("False", "Unknown", remediation=known)
+    lost = {**lives["w1"], "metadata": gone, "status": dead}
+    assert not {"w1", "w2"} & {*changed(wanted, {**lives, "w0": lost})}
+    serves = living(intents())["w3"]
+    assert changed(wanted, {**lives, "w3": serves, "w0": lost}) == ["w1"]
+
+
+def test_a_node_whose_runtime_hangs_is_out_of_service_whatever_its_cluster_says() -> None:
+    fault = {"fault": "ServiceHung", "since": "2026-11-02T11:59:00Z"}
+    hangs = status(remediation={**fault, "component": "containerd"})
+    own = status(remediation={**fault, "component": "log-shipper"})
+    wanted = intents(**NEWER)
+    assert changed(wanted, living(intents(), w3=hangs)) == ["w3"]
+    assert changed(wanted, living(intents(), w3=own)) == ["w1"]

@@ -1,0 +1,1 @@
+"""EtcdClusters and their backups, against members without an operator."""

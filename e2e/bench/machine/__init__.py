@@ -1,0 +1,1 @@
+"""Hosts and nodes: how long they take, and a thousand that are simulated."""

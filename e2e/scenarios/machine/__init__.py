@@ -1,0 +1,1 @@
+"""Scenarios about hosts: pools, and all that becomes of hosts as nodes."""

@@ -1,0 +1,3 @@
+systemctl daemon-reload
+systemctl enable --quiet cri-dockerd
+systemctl restart cri-dockerd
