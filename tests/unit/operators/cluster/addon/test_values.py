@@ -112,8 +112,12 @@ def test_no_value_of_a_built_in_addon_is_yaml_of_its_authors(name: str) -> None:
     (template, defaults), status = builtin(name), {"endpoint": "https://192.0.2.10:31443"}
     context = context_of(a_cluster(status=status))
     assert context is not None
-    count = len(render([template], context, defaults, "a"))
     for field, default in defaults.items():
+        harmless = {"x": "y"} if isinstance(default, dict) else "y"
+        try:
+            count = len(render([template], context, {**defaults, field: harmless}, "a"))
+        except Invalid:
+            count = len(render([template], context, defaults, "a"))
         for text in (
             LINES,
             LINES.replace("\n", "\r"),
