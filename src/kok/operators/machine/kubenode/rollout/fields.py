@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from kok.api import names
@@ -31,11 +31,16 @@ def differs(intent: Manifest, live: Manifest, fields: Collection[str]) -> bool:
     wanted, found = intent["spec"], live["spec"]
     return not all(
         covers({"spec": found.get(field)}, {"spec": wanted.get(field)})
-        and bool(found.get(field)) == bool(wanted.get(field))
+        and _empty(found.get(field)) == _empty(wanted.get(field))
         for field in fields
         # An address that is not known is no other one, and to be told of the first changes nothing.
         if field not in ACCESS or (found.get(field) and wanted.get(field))
     )
+
+
+def _empty(value: object) -> bool:
+    """Whether nothing is said: what the API server fills in by default says nothing either."""
+    return not (any(value.values()) if isinstance(value, Mapping) else value)
 
 
 def known(intent: Manifest, live: Manifest | None) -> Manifest:
