@@ -97,13 +97,9 @@ class Players:
         last_good.judge(machine.status, machine, datetime.now(UTC))
         if machine.status.last_good is not None:
             made["lastGood"] = machine.status.last_good.manifest()
-        # As of a real one: it is at the change first, and then through with it.
-        at_it = {**made, "conditions": [_condition("UpToDate", "False")]}
-        at_it.pop("lastGood", None)
-        for told in (at_it, made):
-            await self.world.kube.patch(
-                MACHINE, meta["name"], self.world.namespace, {"status": told}, subresource="status"
-            )
+        await self.world.kube.patch(
+            MACHINE, meta["name"], self.world.namespace, {"status": made}, subresource="status"
+        )
 
 
 def _condition(kind: str, holds: str) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from kok.api import names
 from kok.api.machine.machine import GoodSoftware, Machine
@@ -30,12 +30,22 @@ def differs(intent: Manifest, live: Manifest, fields: Collection[str]) -> bool:
     """Whether the intent has other values in any of these fields of the spec."""
     wanted, found = intent["spec"], live["spec"]
     return not all(
-        covers({"spec": found.get(field)}, {"spec": wanted.get(field)})
-        and _empty(found.get(field)) == _empty(wanted.get(field))
+        _same(field, found.get(field), wanted.get(field))
         for field in fields
         # An address that is not known is no other one, and to be told of the first changes nothing.
         if field not in ACCESS or (found.get(field) and wanted.get(field))
     )
+
+
+def _same(field: str, found: Any, wanted: Any) -> bool:
+    if field == "components":
+        # A parameter that is taken away is a change as well: what it was must not stay.
+        return _software(found) == _software(wanted)
+    return covers({"spec": found}, {"spec": wanted}) and _empty(found) == _empty(wanted)
+
+
+def _software(components: Any) -> dict[str, tuple[str, Any]]:
+    return {c["name"]: (str(c["version"]), c.get("params") or {}) for c in components or ()}
 
 
 def _empty(value: object) -> bool:

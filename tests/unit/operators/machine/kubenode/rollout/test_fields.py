@@ -8,6 +8,8 @@ import pytest
 
 from kok.operators.machine.kubenode.rollout import fields
 
+KUBELET = {"name": "kubelet", "version": "1.37.1"}
+
 
 @pytest.mark.parametrize(
     ("wanted", "found", "differs"),
@@ -17,6 +19,8 @@ from kok.operators.machine.kubenode.rollout import fields
         ({}, {"artifacts": {"baseURL": "http://a"}}, True),
         ({"addresses": ["192.0.2.1"]}, {"addresses": []}, True),
         ({}, {"addresses": []}, False),
+        ({"components": [KUBELET]}, {"components": [{**KUBELET, "params": {"a": 1}}]}, True),
+        ({"components": [KUBELET]}, {"components": [{**KUBELET, "params": {}}]}, False),
     ],
 )
 def test_what_the_api_server_fills_in_is_no_difference(
