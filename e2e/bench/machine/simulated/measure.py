@@ -229,6 +229,8 @@ async def _at_work(home: Path, kubeconfig: Path) -> AsyncIterator[Operator]:
     environment = {
         "KOK_FORBIDDEN_RANGES": "169.254.0.0/16",
         "KOK_SURVEY_EVERY": str(ROUND_SECONDS),
+        # Nothing but a pass looks at a host that is as wanted.
+        "KOK_RESYNC": str(ROUND_SECONDS / 4),
     }
     async with operator(home, kubeconfig, "machine", environment) as running:
         yield running

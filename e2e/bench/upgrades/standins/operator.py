@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -20,6 +21,8 @@ from e2e.framework.install import CHECKOUT
 
 T = TypeVar("T")
 LEASES = "kok-system"
+ORDERLY = 30.0
+"""Seconds for an end in order."""
 SHOWN = 40
 """Lines of its log that are shown where something went wrong."""
 _METRIC = re.compile(r"^(\w+)\{([^}]*)\} ([0-9.e+]+)$", re.MULTILINE)
@@ -140,4 +143,12 @@ async def operator(
         sys.stderr.write("\n".join(["", *log.read_text().splitlines()[-SHOWN:], ""]))
         raise
     finally:
-        await end(process)
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """In order, so that a successor finds the Lease free; by force if that takes too long."""
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        process.terminate()
+        await asyncio.wait_for(process.wait(), ORDERLY)
+    await end(process)
