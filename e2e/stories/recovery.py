@@ -80,7 +80,7 @@ async def works(w: Environment, host: str, service: str, within: float) -> None:
         script = f"if {{ {_WORKS[service]}; }} >/dev/null 2>&1; then echo yes; fi"
         return bool((await root(w, host, script)).strip())
 
-    await eventually(answers, within)
+    await eventually(answers, within, every=0.2)
 
 
 def well(machine: Manifest) -> bool:

@@ -101,7 +101,7 @@ async def put_right(w: Environment, change: Change) -> None:
         if change.looked_for:
             await look(w)
         begun = time.monotonic()
-        await eventually(lambda: _is(w, change.right), LONG)
+        await eventually(lambda: _is(w, change.right), LONG, every=0.2)
         took = time.monotonic() - begun
         await shared_hosts.of_machine(w, STAYS, _repaired(change.word))
         await shared_hosts.of_machine(w, STAYS, well)
@@ -123,7 +123,7 @@ async def only_told(w: Environment) -> None:
             raise AssertionError("it was not left, or the node does not serve for it")
     with w.report.step("with mode Repair again it is put right"):
         await recovery.remediation(w, mode="Repair")
-        await eventually(lambda: _is(w, change.right), LONG)
+        await eventually(lambda: _is(w, change.right), LONG, every=0.2)
         await shared_hosts.of_machine(w, STAYS, well)
 
 
