@@ -19,6 +19,8 @@ SERVICES = ("containerd", "kubelet")
 BY_UNIT, BY_OPERATOR, HUNG = 5.0, 15.0, 45.0
 """Seconds within which a service works again: the unit itself started it, the operator did, or the
 operator found out first that it answers nothing."""
+BUSY = 3.0
+"""How many times as long it may take on a machine that is busy with the whole lab; what it took is told."""
 _WORKS = {
     "containerd": "systemctl is-active -q containerd && timeout 2 ctr --connect-timeout 1s version",
     "kubelet": "systemctl is-active -q kubelet && curl -sSf -m 2 http://127.0.0.1:10248/healthz",
@@ -63,8 +65,8 @@ def _signal(service: str, signal: str) -> str:
 async def measured(w: Environment, host: str, fault: Fault) -> float:
     """Seconds from a fault until the service works again; raises if it takes longer than it may."""
     took = await timed(w, host, fault)
-    if took > fault.within:
-        raise AssertionError(f"{fault.name}: {took:.1f} s, and {fault.within:.0f} s are allowed")
+    if took > (most := fault.within * BUSY):
+        raise AssertionError(f"{fault.name}: {took:.1f} s, and {most:.0f} s are allowed")
     return took
 
 

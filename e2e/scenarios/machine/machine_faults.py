@@ -53,10 +53,12 @@ async def run(report: Report) -> None:
         dies_in_the_middle,
     )
     async with environment(report, meta=1, workers=4) as w, enough_rights(w):
+        await host_pool.emptied(w, NAMESPACE)
         async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG):
             await bring(w)
             for story in stories:
-                with report.step((story.__doc__ or "").strip().splitlines()[0], story.__name__):
+                text = (story.__doc__ or "").strip().splitlines()[0]
+                with report.step(text, f"{story.__name__}_s"):
                     await story(w)
         report.figures["faults"] = len(stories)
 
