@@ -32,9 +32,11 @@ END
 chmod 0755 {_RUNC}.new; mv {_RUNC}.new {_RUNC}; : >{_HANGS}
 """
 _CHECK = """\
-one=$(ctr -n k8s.io tasks ls | awk '$3 == "RUNNING" {print $1; exit}')
+one=$(/usr/local/bin/ctr -n k8s.io tasks ls | awk '$3 == "RUNNING" {print $1; exit}')
 code=0
-[ -z "$one" ] || timeout 4 ctr -n k8s.io tasks exec --exec-id check-$$ "$one" true >/dev/null 2>&1 || code=$?
+[ -z "$one" ] ||
+    timeout 4 /usr/local/bin/ctr -n k8s.io tasks exec --exec-id check-$$ "$one" true >/dev/null 2>&1 ||
+    code=$?
 [ "$code" != 124 ] || { echo "nobody gets into container $one"; exit 1; }
 """
 _UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"

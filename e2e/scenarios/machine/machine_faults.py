@@ -266,7 +266,7 @@ async def hangs_in_exec(w: Environment) -> None:
     await w.lab.start(HOST)
     found = await of_machine(w, lambda m: well(m) and _recovered(m))
     rungs = [one["rung"] for one in reversed(found["status"]["remediation"]["history"])]
-    if rungs != ["Restart", "Restart", "Reinstall", "Reboot"]:
+    if rungs[:4] != ["Restart", "Restart", "Reinstall", "Reboot"]:
         raise AssertionError(f"the host was rebooted after {rungs}")
     await removed(w)
 
@@ -294,6 +294,8 @@ async def dies_in_the_middle(w: Environment) -> None:
         "components": [software("1.0")],
         "rollout": ROLLOUT,
         "remediation": {"patience": {"replace": REPLACE_AFTER}},
+        # In the end all nodes leave at once, and nobody can take what budgets protect.
+        "drainTimeout": "30s",
     }
     await w.apply(*(host_pool.host(w, NAMESPACE, name) for name in POOLED[:-1]), nodes)
     await host_pool.serving(w, NAMESPACE, POOL, 2)
