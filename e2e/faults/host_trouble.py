@@ -35,10 +35,10 @@ _CHECK = """\
 one=$(/usr/local/bin/ctr -n k8s.io tasks ls | awk '$3 == "RUNNING" {print $1; exit}')
 code=0
 [ -z "$one" ] ||
-    timeout 4 /usr/local/bin/ctr -n k8s.io tasks exec --exec-id check-$$ "$one" true >/dev/null 2>&1 ||
+    { timeout -s KILL 4 /usr/local/bin/ctr -n k8s.io tasks exec --exec-id check-$$ "$one" true; } >/dev/null 2>&1 ||
     code=$?
 # A container without that program is fine, as long as there is an answer.
-[ "$code" != 124 ] || { echo "nobody gets into container $one"; exit 1; }
+[ "$code" != 137 ] || { echo "nobody gets into container $one"; exit 1; }
 """
 _UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
 
