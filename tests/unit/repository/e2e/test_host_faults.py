@@ -29,8 +29,8 @@ MADE = (host_trouble.step("team-a", "1.0"), host_trouble.exec_check("team-a", "1
 def test_software_of_the_lab_is_what_shells_understand(made: Manifest) -> None:
     component = Component.parse({**made, "metadata": builders.meta(made["metadata"]["name"])})
     found = rendered(component, builders.machine(), {}, Survey(datetime.now(UTC)))
-    assert "1.0" in found.scripts["probe"] + found.scripts["install"]
-    for name, text in found.scripts.items():
+    assert "echo 1.0" in found.probe + found.scripts["install"]
+    for name, text in {**found.scripts, "probe": found.probe}.items():
         checked = subprocess.run(
             ["sh", "-n"], check=False, input=text, text=True, capture_output=True
         )
