@@ -13,7 +13,7 @@ from e2e.bench.earlier import earlier
 from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
-from e2e.bench.machine import nodes
+from e2e.bench.machine import nodes, recovery
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -113,6 +113,7 @@ SUITES: dict[str, Suite] = {
     "create": create,
     "machine-join": nodes.join,
     "machine-many": nodes.many,
+    "machine-recovery": recovery.recovered,
     "fleet": fleet,
     "fairness": fairness.fairness,
     "earlier": earlier,
@@ -141,5 +142,6 @@ GROUPS = {
     for subject in ("etcd", "machine", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
-USUAL = ("demo", "texts", *(name for name in SUITES if name != "earlier"))
-"""What is measured unless a name is given; `demo-cold` and `earlier` take half an hour each."""
+RARE = ("earlier", "machine-recovery")
+USUAL = ("demo", "texts", *(name for name in SUITES if name not in RARE))
+"""What is measured unless a name is given; `demo-cold` and the `RARE` ones take half an hour each."""
