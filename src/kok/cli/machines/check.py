@@ -22,8 +22,8 @@ from kok.api.machine.machine import Finding
 from kok.cli.machines.candidates import Candidate, Files
 from kok.cli.machines.logins import connections, login, target
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
-from kok.cli.table import cell
+from kok.cli.query import Refused, connected, namespace_of
+from kok.cli.table import cell, empty
 from kok.kube.http.access import AccessError
 from kok.kube.objects.addresses import address
 from kok.operators.machine.component import catalog
@@ -82,7 +82,7 @@ async def check(
         files = Files(None, namespace or "default")
         return await _check(files, objects, cluster)
     async with kube:
-        files = Files(kube, namespace or kube.access.namespace or "default")
+        files = Files(kube, namespace_of(kube, namespace))
         return await _check(files, objects, cluster)
 
 
@@ -269,9 +269,7 @@ def _finding(check: str, message: str, level: Level = "Error") -> Finding:
 
 def table(checked: Iterable[Checked]) -> Table:
     """One line a finding."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("HOST", "ADDRESS", "LEVEL", "CHECK", "FINDING"):
-        out.add_column(heading, no_wrap=True)
+    out = empty("HOST", "ADDRESS", "LEVEL", "CHECK", "FINDING")
     for host in checked:
         for finding in host.findings:
             level = cell(finding.level)
