@@ -19,6 +19,8 @@ from kok.kube.client import Kube
 from kok.kube.errors import NotFound
 
 KIND = KubeNode.info.kind
+_ENDS = frozenset({"RolledOut", "NodesSkipped", "RolledBack", "RolloutAborted"})
+"""Reasons of the condition `RolledOut` of a rollout that has come to its end."""
 _COLOURS = {"Failed": "red", "RollingBack": "red", "RolledBack": "red", "Skipped": "yellow"}
 
 
@@ -61,9 +63,15 @@ async def changes(
 
 def over(kubenode: KubeNode) -> bool:
     """Whether nothing more comes of what its spec says now."""
-    status = kubenode.status
-    seen = status.observed_generation == kubenode.metadata.generation
-    return seen and (status.rollout is None or status.rollout.ended_at is not None)
+    status, generation = kubenode.status, kubenode.metadata.generation
+    if status.observed_generation != generation:
+        return False
+    if status.rollout is None:
+        return True
+    # The record is written first, and what is said of it follows.
+    told = status.condition("RolledOut")
+    said = told is not None and told.observed_generation == generation and told.reason in _ENDS
+    return said and status.rollout.ended_at is not None
 
 
 async def pause(name: str, namespace: str | None, options: KubectlOptions, *, paused: bool) -> str:
