@@ -19,6 +19,8 @@ SERVICES = ("containerd", "kubelet")
 BY_UNIT, BY_OPERATOR, HUNG = 5.0, 15.0, 45.0
 """Seconds within which a service works again: the unit itself started it, the operator did, or the
 operator found out first that it answers nothing."""
+BUSY = 3.0
+"""How many times as long it may take on a machine that is busy with the whole lab; what it took is told."""
 _WORKS = {
     "containerd": "systemctl is-active -q containerd && timeout 2 ctr --connect-timeout 1s version",
     "kubelet": "systemctl is-active -q kubelet && curl -sSf -m 2 http://127.0.0.1:10248/healthz",
@@ -66,8 +68,8 @@ async def measured(w: Environment, host: str, fault: Fault) -> float:
     await works(w, host, fault.service, LONG)
     took = time.monotonic() - begun
     await shared_hosts.of_machine(w, host, well)
-    if took > fault.within:
-        raise AssertionError(f"{fault.name}: {took:.1f} s, and {fault.within:.0f} s are allowed")
+    if took > (most := fault.within * BUSY):
+        raise AssertionError(f"{fault.name}: {took:.1f} s, and {most:.0f} s are allowed")
     return took
 
 
@@ -78,7 +80,7 @@ async def works(w: Environment, host: str, service: str, within: float) -> None:
         script = f"if {{ {_WORKS[service]}; }} >/dev/null 2>&1; then echo yes; fi"
         return bool((await root(w, host, script)).strip())
 
-    await eventually(answers, within)
+    await eventually(answers, within, every=0.2)
 
 
 def well(machine: Manifest) -> bool:

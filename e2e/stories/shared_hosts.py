@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from e2e.fixtures import clusters, host_pool, userfiles
@@ -33,6 +37,27 @@ rmdir /var/lib/kubelet && ln -s {LINKED} /var/lib/kubelet && echo mine > {LINKED
 def cluster() -> Manifest:
     """The Cluster."""
     return clusters.manifest(NAMESPACE, SHOP, network={"podCIDRs": [POD_CIDR]})
+
+
+@asynccontextmanager
+async def bare(w: Environment, *hosts: str) -> AsyncIterator[None]:
+    """Bare hosts and a fresh namespace, and none of it at the end, whatever became of them meanwhile."""
+    await _made_bare(w, hosts)
+    await w.namespace(NAMESPACE)
+    try:
+        yield
+    except BaseException as error:
+        w.report.line(f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):
+            w.report.text(await w.lab.kubectl("get", "kok", "-n", NAMESPACE, "-o", "wide"))
+        raise
+    finally:
+        await _made_bare(w, hosts)
+
+
+async def _made_bare(w: Environment, hosts: tuple[str, ...]) -> None:
+    await host_pool.emptied(w, NAMESPACE)
+    await asyncio.gather(*(w.lab.reset(name) for name in hosts))
 
 
 async def bring(w: Environment, **kubelet: Any) -> None:

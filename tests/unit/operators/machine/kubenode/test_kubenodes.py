@@ -479,7 +479,7 @@ def test_unhealthy_nodes_are_counted() -> None:
     assert kubenode.status.unhealthy == 1
 
 
-def reported(kubenode: KubeNode, machines: list[Machine]) -> KubeNode:
+def reported(kubenode: KubeNode, machines: list[Machine], *, planned: bool = False) -> KubeNode:
     """The KubeNode as a pass leaves it."""
     made = Pass(
         obj=kubenode,
@@ -490,9 +490,21 @@ def reported(kubenode: KubeNode, machines: list[Machine]) -> KubeNode:
         log=cast("Any", None),
         settings=Settings(),
     )
-    conditions.report(made, machines, [], KubeNodeDecision("1.37.1"), conditions.Outcome())
+    outcome = conditions.Outcome(planned=planned)
+    conditions.report(made, machines, [], KubeNodeDecision("1.37.1"), outcome)
     kubenode.status = made.status
     return kubenode
+
+
+def test_what_is_said_of_a_rollout_was_compared_with_the_spec() -> None:
+    time = "2026-11-02T11:00:00Z"
+    rollout = {"id": "abc", "phase": "Done", "since": time, "endedAt": time}
+    kubenode = builders.kubenode(status={"rollout": rollout})
+    # A pass that came to its end before that knows nothing of what the spec means now.
+    assert reported(kubenode, []).status.condition("RolledOut") is None
+    told = reported(kubenode, [], planned=True).status.condition("RolledOut")
+    assert told is not None
+    assert told.status == "True"
 
 
 def test_a_held_breaker_is_told_and_shown_until_it_is_not() -> None:
