@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import clusters, host_pool, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -36,18 +36,7 @@ rmdir /var/lib/kubelet && ln -s {LINKED} /var/lib/kubelet && echo mine > {LINKED
 
 def cluster() -> Manifest:
     """The Cluster."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": SHOP, "namespace": NAMESPACE},
-        "spec": {
-            "version": "1.37.1",
-            "profile": "edge",
-            "network": {"podCIDRs": [POD_CIDR]},
-            "addons": [proxy],
-        },
-    }
+    return clusters.manifest(NAMESPACE, SHOP, network={"podCIDRs": [POD_CIDR]})
 
 
 @asynccontextmanager

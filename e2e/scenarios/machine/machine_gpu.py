@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from e2e.faults import disruption
-from e2e.fixtures import gpu, host_pool, userfiles
+from e2e.fixtures import clusters, gpu, host_pool, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has, until
 from e2e.framework.report import Report
@@ -88,17 +88,8 @@ async def told(w: Environment) -> None:
 
 def cluster() -> Manifest:
     """A small Cluster with the device plugin."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": SHOP, "namespace": NAMESPACE},
-        "spec": {
-            "version": "1.37.1",
-            "profile": "edge",
-            "addons": [proxy, {"name": nvidia.PLUGIN}],
-        },
-    }
+    plugin = {"name": nvidia.PLUGIN}
+    return clusters.manifest(NAMESPACE, SHOP, addons=[clusters.PROXY, plugin])
 
 
 def kubenode(w: Environment) -> Manifest:

@@ -12,7 +12,7 @@ from kok.api import names
 from kok.api.fields import seconds
 from kok.api.machine.component import Artifact, Change, Component
 from kok.api.machine.machine import Machine
-from kok.operators.machine.component import catalog
+from kok.operators.machine.component import catalog, functions
 from kok.operators.machine.component import params as params_
 from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.template import RenderError, check, render
@@ -117,7 +117,7 @@ def rendered(
     context = {**_context(component, machine, given), "facts": facts(machine, survey)}
     try:
         scripts = {
-            phase: render(_where(component, f"scripts.{phase}"), text, context)
+            phase: functions.complete(render(_where(component, f"scripts.{phase}"), text, context))
             for phase in _PHASES
             if (text := getattr(spec.scripts, phase)) or phase in {"install", "uninstall"}
         }

@@ -354,23 +354,6 @@ def test_systemd_never_reads_its_units_anew_for_the_toolkit(containerd: GpuHost)
     assert all(line.startswith("--no-reload ") for line in changes)
 
 
-@pytest.mark.parametrize("name", ["containerd", "kubelet"])
-@pytest.mark.parametrize("changed", [True, False])
-def test_nor_for_other_software_whose_unit_is_as_it_was(
-    host: GpuHost, name: str, changed: bool
-) -> None:
-    needs = "yes" if changed else "no"
-    host.program(
-        "systemctl",
-        f'case $1 in show) echo "NeedDaemonReload={needs}" ;; esac; echo "$*" >>{host.root}/systemctl',
-    )
-    made = rendered(builders.builtin(name), builders.machine(), {}, builders.survey())
-    assert host.run(made.scripts["restart"]).returncode == 0
-    told = host.said("systemctl")
-    assert ("daemon-reload" in told) is changed
-    assert told[-1].endswith(f"restart {name}")
-
-
 def test_pods_get_the_gpus_that_the_kubelet_gave_them_and_no_others(containerd: GpuHost) -> None:
     host = containerd
     install_toolkit(host, packages(host))

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.unit.operators.machine import builders
 
+from kok.operators.machine.component import functions
+
 _PROGRAMS = (
     "sh",
     "awk",
@@ -65,7 +67,7 @@ class Directory:
         return file
 
     def uninstall(self, name: str) -> subprocess.CompletedProcess[str]:
-        script = builders.builtin(name).spec.scripts.uninstall
+        script = functions.complete(builders.builtin(name).spec.scripts.uninstall)
         # Nothing outside of the directory can be meant, nor any program but those given.
         confined = re.sub(
             r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", script

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.sshd import FakeHost
 
+from kok.operators.machine.component import functions
 from kok.operators.machine.remote import commands, jobs
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh.connection import Connection
@@ -53,7 +54,8 @@ class Site:
 
     def installed(self, name: str, script: str | None = None, files: str = "") -> None:
         """What an installation of a component leaves in the operator's own directory."""
-        text = builders.builtin(name).spec.scripts.uninstall if script is None else script
+        ours = builders.builtin(name).spec.scripts.uninstall if script is None else script
+        text = functions.complete(ours)
         confined = re.sub(
             r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", text
         )
