@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from kok.api.meta import ApiModel
 
@@ -102,11 +102,6 @@ Percent = Annotated[
         json_schema_extra=says("write a share from 1% to 99%, such as 80%"),
     ),
 ]
-
-Share = Annotated[str, Field(pattern=r"^([1-9][0-9]?|100)%$", max_length=4)]
-"""A share from 1% to 100%; only beside a number, with `number_or_share`."""
-# A text beside a number has no bound for the API server: a pattern would cost too much, a list does not.
-_SHARES = [f"{share}%" for share in range(1, 101)]
 
 CIDR = Annotated[str, Field(max_length=43)]
 
@@ -215,31 +210,6 @@ def rule(
     if path:
         out["fieldPath"] = path
     return out
-
-
-def number_or_share(least: int, most: int, *, such_as: int) -> WithJsonSchema:
-    """The schema of an `int | Share`: a number within bounds, or a share."""
-    return WithJsonSchema(
-        {
-            INT_OR_STRING: True,
-            EITHER: rule(
-                f"write a number from {least} to {most}, or a share from 1% to 100%, such as "
-                f"{such_as} or 25%",
-                f"type(self) == int ? self >= {least} && self <= {most} : self in {_SHARES}",
-            ),
-        }
-    )
-
-
-def resolved(of: int | str, total: int) -> int:
-    """A number as it is, or a share of so many: rounded down, and never less than one.
-
-    >>> resolved("25%", 6)
-    1
-    """
-    if isinstance(of, int):
-        return of
-    return max(1, total * int(of.removesuffix("%")) // 100)
 
 
 def rules(*many: dict[str, Any]) -> dict[str, Any]:

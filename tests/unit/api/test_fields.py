@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from kok.api.fields import Duration, Quantity, Resources, resolved, seconds, span
+from kok.api.fields import Duration, Quantity, Resources, seconds, span
 
 
 class Holder(BaseModel):
@@ -76,11 +76,3 @@ def test_a_whole_number_is_the_text_that_it_stands_for() -> None:
 def test_other_amounts_are_refused(value: object) -> None:
     with pytest.raises(ValidationError):
         Holder.model_validate({"quantity": value})
-
-
-@pytest.mark.parametrize(
-    ("of", "total", "number"),
-    [("25%", 100, 25), ("25%", 3, 1), ("1%", 1, 1), ("50%", 5, 2), (0, 9, 0), (4, 2, 4)],
-)
-def test_a_share_is_rounded_down_and_never_nothing(of: int | str, total: int, number: int) -> None:
-    assert resolved(of, total) == number

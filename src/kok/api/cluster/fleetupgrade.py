@@ -13,14 +13,13 @@ from kok.api.fields import (
     KubernetesVersion,
     Labels,
     Name,
-    Share,
     immutable,
-    number_or_share,
     rule,
     rules,
     says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
+from kok.api.shares import Share, number_or_share
 from kok.api.versionrules import kubernetes_version
 
 RECORDED = "the plan is recorded at the start; delete the FleetUpgrade and create another one"

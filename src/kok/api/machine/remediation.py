@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kok.api.fields import Duration, Share, number_or_share
+from kok.api.fields import Duration
 from kok.api.meta import ApiModel
+from kok.api.shares import Share, number_or_share
 
 Rung = Literal["Restart", "Reinstall", "Reboot", "Replace"]
 """What is tried of a host, from the mildest on."""

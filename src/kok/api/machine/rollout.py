@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kok.api.fields import Duration, ObjectName, Share, number_or_share
+from kok.api.fields import Duration, ObjectName
 from kok.api.meta import ApiModel
+from kok.api.shares import Share, number_or_share
 
 NodeShare = Annotated[
     Annotated[int, Field(ge=1, le=1000)] | Share, number_or_share(1, 1000, such_as=2)

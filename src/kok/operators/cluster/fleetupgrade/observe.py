@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kok.api.cluster.fleetupgrade import FleetUpgrade
-from kok.api.fields import resolved
 from kok.api.meta import Manifest
+from kok.api.shares import resolved
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING

@@ -14,8 +14,9 @@ from typing import Literal
 from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus
 from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
-from kok.api.fields import resolved, span
+from kok.api.fields import span
 from kok.api.names import ANNOTATION_APPROVE
+from kok.api.shares import resolved
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.aim import aim_again
 from kok.operators.cluster.fleetupgrade.decision import (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from kok.operators.machine.remote import shell
 
-_LIBRARY = "units"
-_WORDS = re.compile(r"\b(?:reread|forget)_units\b")
+_LIBRARIES: Final = {
+    "units": re.compile(r"\b(?:reread|forget)_units\b"),
+    "gpus": re.compile(r"\bnvidia_gpus\b"),
+}
+"""Files of functions, and what a script says that calls any of them."""
 
 
 def complete(script: str) -> str:
     """A script, and before it what it calls of these functions: it also has to run where it was left
     on a host, by whichever release of the operator."""
-    return f"{shell.library(_LIBRARY)}{script}" if _WORDS.search(script) else script
+    called = (name for name, words in _LIBRARIES.items() if words.search(script))
+    return "".join([*map(shell.library, called), script])

@@ -90,7 +90,8 @@ def question(component: Component, machine: Machine, given: Mapping[str, Any]) -
     """
     context = _context(component, machine, given)
     try:
-        probe = render(_where(component, "scripts.probe"), component.spec.scripts.probe, context)
+        where = _where(component, "scripts.probe")
+        probe = functions.complete(render(where, component.spec.scripts.probe, context))
         paths = tuple(
             _path(_where(component, "files.path"), file.path, {**context, "item": item})
             for file in component.spec.files

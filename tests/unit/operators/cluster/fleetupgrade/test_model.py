@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.unit.operators.cluster.fleetupgrade.fleets import KNOWN, World, a_fleet, a_member
 
 from kok.api.cluster.contract import Said
-from kok.api.fields import resolved, span
+from kok.api.fields import span
+from kok.api.shares import resolved
 from kok.operators.cluster.fleetupgrade import decide
 from kok.operators.cluster.fleetupgrade.decision import FleetView
 from kok.operators.cluster.fleetupgrade.plan import waves_of

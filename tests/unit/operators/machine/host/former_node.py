@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.component.host_directory import confined
 from tests.unit.operators.machine.sshd import FakeHost
 
 from kok.operators.machine.component import functions
@@ -55,14 +55,11 @@ class Site:
     def installed(self, name: str, script: str | None = None, files: str = "") -> None:
         """What an installation of a component leaves in the operator's own directory."""
         ours = builders.builtin(name).spec.scripts.uninstall if script is None else script
-        text = functions.complete(ours)
-        confined = re.sub(
-            r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", text
-        )
+        text = confined(functions.complete(ours), self.root)
         home = self.host.home / "components" / name
         home.mkdir(parents=True)
         (home / "order").write_text("1\n")
-        (home / "uninstall").write_text(f"PATH={self.root}/programs:$PATH\n{confined}")
+        (home / "uninstall").write_text(f"PATH={self.root}/programs:$PATH\n{text}")
         (home / "files").write_text(files)
 
     async def remove(self, *, marked: bool = False) -> JobResult:

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from kok.api.fields import resolved, span
+from kok.api.fields import span
 from kok.api.machine.rollout import RolloutNode, RolloutStatus
 from kok.api.meta import Manifest
+from kok.api.shares import resolved
 from kok.operators.machine.kubenode.rollout import begun, fields
 from kok.operators.machine.kubenode.rollout.budget import begun as may_begin
 from kok.operators.machine.kubenode.rollout.budget import corrected

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from kok.api.fields import resolved
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
+from kok.api.shares import resolved
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.objects.ownership import refers_to

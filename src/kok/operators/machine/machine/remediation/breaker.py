@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kok.api.fields import resolved
 from kok.api.machine.machine import Machine
 from kok.api.machine.remediation import MaxUnhealthy
+from kok.api.shares import resolved
 from kok.operators.machine.machine.remediation import ladder
 
 

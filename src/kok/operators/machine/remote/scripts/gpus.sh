@@ -1,10 +1,16 @@
-# gpus: NVIDIA's GPUs, as the bus tells of them and, where there is a driver, nvidia-smi
-gpus() {
-    count=0
+# nvidia_gpus: how many GPUs of NVIDIA the bus tells of; its switches, and the sound of a card, are none
+nvidia_gpus() {
+    gpus=0
     for device in "${KOK_PCI:-/sys/bus/pci/devices}"/*; do
         { read -r vendor <"$device/vendor" && read -r class <"$device/class"; } 2>/dev/null || continue
-        case $vendor$class in 0x10de0x0300* | 0x10de0x0302*) count=$((count + 1)) ;; esac
+        case $vendor$class in 0x10de0x0300* | 0x10de0x0302*) gpus=$((gpus + 1)) ;; esac
     done
+    echo "$gpus"
+}
+
+# gpus: NVIDIA's GPUs, as the bus tells of them and, where there is a driver, nvidia-smi
+gpus() {
+    count=$(nvidia_gpus)
     printf 'gpu count %s\n' "$count"
     [ "$count" -gt 0 ] && has nvidia-smi || return 0
     answer=$(mktemp -d "${BOOT%/*}/kok-gpus.XXXXXX" 2>/dev/null || mktemp -d /dev/shm/kok-gpus.XXXXXX) || return 0
