@@ -180,7 +180,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
-            for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
+            for uid in self.abandoned.at(p.obj.namespace, place):
                 await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
         again = await self._look_after_node(p, view, decision, outcome)
         step = decision.step
