@@ -149,7 +149,9 @@ def _place(spec: HostSpec | MachineSpec) -> Spot:
 def _written(odd: Unreadable) -> Spot:
     """The same of what cannot be read as a whole."""
     port, address = odd.number("spec", "port"), odd.text("spec", "ssh", "jump", "address")
-    behind = f"{address} port {odd.number('spec', 'ssh', 'jump', 'port') or PORT}" if address else ""
+    behind = (
+        f"{address} port {odd.number('spec', 'ssh', 'jump', 'port') or PORT}" if address else ""
+    )
     return spot(odd.text("spec", "address"), port or PORT, behind)
 
 

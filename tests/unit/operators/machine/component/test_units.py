@@ -33,7 +33,7 @@ def run(
     made = {"ROOT": str(top), "LOADED": loaded, "CHANGED": changed, "PATH": f"{top}/bin"}
     ended = subprocess.run(
         ["/bin/sh", "-eu"],
-        input=re.sub(r"^mkdir .*$", "", script, flags=re.M),
+        input=re.sub(r"^mkdir .*$", "", script, flags=re.MULTILINE),
         env={**made, **env},
         capture_output=True,
         text=True,
