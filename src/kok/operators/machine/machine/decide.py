@@ -127,8 +127,8 @@ def _compared(
     """What to do at a host that was seen, going by what is there and what is wanted."""
     off = install_plan.called_off(view.machine, view.status, wanted)
     drifted = drift.drifted(wanted, survey) if view.mine else {}
-    policy = view.machine.spec.remediation
-    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
+    repairs = view.machine.spec.remediation.mode == "Repair" and not view.paused_by
+    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, repairs=repairs)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
     step: Step | None
