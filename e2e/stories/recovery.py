@@ -24,10 +24,13 @@ BUSY = 3.0
 _WORKS = {
     "containerd": "systemctl is-active -q containerd && timeout 2 ctr --connect-timeout 1s version",
     "kubelet": "systemctl is-active -q kubelet && curl -sSf -m 2 http://127.0.0.1:10248/healthz",
-    "docker": "systemctl is-active -q docker && timeout 2 /opt/docker/bin/docker ps -q",
-    # To what is not gRPC it answers with an error; one that hangs answers nothing.
-    "cri-dockerd": "systemctl is-active -q cri-dockerd && { curl -s -m 2 --http2-prior-knowledge "
-    "--unix-socket /run/cri-dockerd.sock http://cri/; case $? in 7 | 28) false ;; esac; }",
+    "docker": "systemctl is-active -q docker && timeout 2 /opt/docker/bin/docker version",
+    "cri-dockerd": (
+        "systemctl is-active -q cri-dockerd && printf '\\0\\0\\0\\0\\0' | curl -sSf -m 2 -o /dev/null "
+        "--http2-prior-knowledge --unix-socket /run/cri-dockerd.sock --data-binary @- "
+        "-H 'content-type: application/grpc' -H 'te: trailers' "
+        "http://localhost/runtime.v1.RuntimeService/Version"
+    ),
 }
 
 

@@ -51,6 +51,8 @@ def table(hosts: Mapping[str, AbandonedHost], now: datetime) -> Table:
     out = empty("HOST", "MACHINE", "CLUSTER", "AGE", "ID", "WHY", "LEFT TO DO")
     for ident, host in sorted(hosts.items(), key=lambda item: (item[1].since, item[0])):
         where = host.address if host.port == 22 else f"{host.address} port {host.port}"
+        if host.jump:
+            where += f" (behind bastion {host.jump})"
         cells = (
             where,
             f"{host.namespace}/{host.machine}",

@@ -165,6 +165,21 @@ async def test_the_doctor_lists_hosts_that_were_left_uncleaned_whatever_became_o
     assert (code, err) == (1, "kok: no abandoned host has the ID uid-1; kok doctor lists them\n")
 
 
+async def test_the_doctor_tells_hosts_with_one_address_apart_by_their_bastions(
+    api: FakeApi, run: Run
+) -> None:
+    entry = {"namespace": "a", "machine": "m", "cluster": "c", "address": "10.0.0.1"}
+    found = {
+        f"uid-{n}": json.dumps({**entry, "since": f"2026-01-01T2{n}:00:00Z", "jump": jump})
+        for n, jump in enumerate(("", "203.0.113.9 port 2201"))
+    }
+    api.put(LIST, {"data": found})
+    one, other = (await run("doctor"))[1].splitlines()[1:]
+    assert one.startswith("10.0.0.1 ")
+    assert "bastion" not in one
+    assert other.startswith("10.0.0.1 (behind bastion 203.0.113.9 port 2201) ")
+
+
 async def test_the_doctor_says_where_it_looked(run: Run) -> None:
     code, _, err = await run("doctor", "--operators", "elsewhere")
     assert code == 1

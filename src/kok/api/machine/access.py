@@ -9,6 +9,8 @@ from pydantic import Field
 from kok.api.fields import Address, HostKey, rule, says
 from kok.api.meta import ApiModel
 
+PORT = 22
+"""SSH port that need not be told."""
 LoginName = Annotated[
     str,
     Field(
@@ -35,6 +37,11 @@ class Bastion(ApiModel):
     host_key: HostKey = Field(min_length=1)
     """Fingerprint of its SSH host key (`SHA256:...`)."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, in one text: its address, and its port if that is not the usual one."""
+        return self.address if self.port == PORT else f"{self.address} port {self.port}"
+
 
 class SSHAccess(ApiModel):
     """How the operator logs in to a host."""
@@ -47,6 +54,11 @@ class SSHAccess(ApiModel):
     jump: Bastion | None = None
     """The bastion through which the host is reached. The host is then to be written as an IP address:
     what a name leads to behind the bastion nobody can tell before it."""
+
+    @property
+    def behind(self) -> str:
+        """Where the bastion is; empty if there is none."""
+        return self.jump.place if self.jump is not None else ""
 
 
 def behind_bastion() -> dict[str, Any]:

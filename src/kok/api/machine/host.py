@@ -46,6 +46,9 @@ class HostUse(ApiModel):
     """Where the host was then; absent in what an earlier release wrote."""
     port: int | None = None
     """SSH port there."""
+    jump: str | None = None
+    """Bastion behind which it was, as `ADDRESS` or `ADDRESS port PORT`; empty: none. Absent in what an
+    earlier release wrote."""
     host_key: str | None = None
     """Fingerprint of its key; absent in what an earlier release wrote."""
 
@@ -59,6 +62,7 @@ class HostUse(ApiModel):
             cluster=spec.cluster,
             address=place.address if place is not None else spec.address,
             port=place.port if place is not None else spec.port,
+            jump=place.jump if place is not None else spec.ssh.behind,
             host_key=place.host_key if place is not None else None,
         )
 
@@ -89,6 +93,9 @@ class AbandonedHost(ApiModel):
     """Name or address of the host."""
     port: int = 22
     """SSH port."""
+    jump: str | None = None
+    """Bastion behind which it is, as `ADDRESS` or `ADDRESS port PORT`; empty: none. Absent in what an
+    earlier release wrote."""
     since: datetime
     """When it was given up."""
     why: str = ""

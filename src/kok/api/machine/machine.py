@@ -243,6 +243,9 @@ class HostPlace(ApiModel):
     """Name or address."""
     port: int = 22
     """SSH port."""
+    jump: str | None = None
+    """Bastion behind which it is, as `ADDRESS` or `ADDRESS port PORT`; empty: none. Absent in what an
+    earlier release wrote."""
     host_key: str
     """Fingerprint of its SSH host key."""
 

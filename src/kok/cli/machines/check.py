@@ -108,6 +108,7 @@ async def _check(files: Files, objects: Objects, cluster: str) -> list[Checked]:
 async def _checked(files: Files, made: Connections, candidate: Candidate) -> Checked:
     obj = candidate.obj
     place = obj.spec.address if obj.spec.port == 22 else f"{obj.spec.address} port {obj.spec.port}"
+    place += f" (behind bastion {behind})" if (behind := obj.spec.ssh.behind) else ""
     try:
         found = await _findings(files, made, candidate)
     except HostError as error:
@@ -142,9 +143,10 @@ async def _findings(files: Files, made: Connections, candidate: Candidate) -> li
 
 
 def _key(candidate: Candidate) -> str:
-    """Of the connection: two hosts may have the same name in two files."""
+    """Of the connection: two hosts may have the same name in two files, and behind two bastions the
+    same address."""
     spec = candidate.obj.spec
-    return f"{candidate.obj.name} {spec.address} {spec.port}"
+    return f"{candidate.obj.name} {spec.address} {spec.port} {spec.ssh.behind}"
 
 
 def _unknown_key(key: str, *, password: bool) -> Finding:

@@ -188,7 +188,8 @@ HOST_REBOOTED: Final = "HostRebooted"
 
 # --- what is another on a host than it was made (condition Drifted of a Machine)
 DRIFT_FOUND: Final = "DriftFound"
-"""Something on the host is not as it was made, and `spec.remediation.mode` lets it be."""
+"""Something on the host is not as it was made, and is left so: by `spec.remediation.mode`, or since the
+KubeNode is paused."""
 DRIFT_REPAIRING: Final = "DriftRepairing"
 """Something on the host is not as it was made, and is being put right."""
 DRIFT_REPAIRED: Final = "DriftRepaired"

@@ -16,12 +16,14 @@ import structlog
 from pydantic import ValidationError
 
 from kok.api.machine.host import AbandonedHost
+from kok.api.machine.machine import HostPlace
 from kok.api.names import ABANDONED_HOSTS, LABEL_MANAGED_BY, MANAGED_BY
 from kok.api.printable import cut_bytes, plain
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import Forbidden, InvalidObject, KubeError, NotFound
 from kok.operators.machine import metrics
+from kok.operators.machine.remote.host_identity import spot
 
 MOST = 256
 """Entries; beyond that the namespace that has the most loses its oldest. With texts cut as below
@@ -60,10 +62,19 @@ class Abandoned:
         ]
         return sorted(found, key=lambda entry: entry.since, reverse=True)
 
-    def at(self, namespace: str, address: str, port: int) -> list[str]:
-        """The UIDs of the Machines or Hosts of a namespace that had the host at that address."""
-        place = (namespace, address, port)
-        return [u for u, e in self._known.items() if (e.namespace, e.address, e.port) == place]
+    def at(self, namespace: str, place: HostPlace) -> list[str]:
+        """The UIDs of the Machines or Hosts of a namespace that had the host at that place.
+
+        An entry of an earlier release does not say whether the host was behind a bastion; it stays for
+        people to look at rather than go for another host.
+        """
+        here = spot(place.address, place.port, place.jump or "")
+        return [
+            uid
+            for uid, entry in self._known.items()
+            if entry.namespace == namespace
+            and spot(entry.address, entry.port, entry.jump or "") == here
+        ]
 
     async def load(self, kube: Kube, namespace: str) -> None:
         """Reads the list of the operators' namespace: people may have taken entries away."""

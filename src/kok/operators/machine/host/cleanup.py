@@ -12,7 +12,7 @@ from kok.operators.machine.host.ssh_secrets import Keeper, namespace_goes
 from kok.operators.machine.remote import host_identity
 from kok.operators.machine.remote.commands import HostTaken
 from kok.operators.machine.remote.host_credentials import read_secrets
-from kok.operators.machine.remote.host_identity import HostMatch
+from kok.operators.machine.remote.host_identity import HostMatch, behind_bastion
 from kok.operators.machine.remote.hosts import HostClient, Hosts
 from kok.operators.machine.remote.session import Session
 from kok.operators.machine.remote.ssh import Expected, Target, expected
@@ -91,7 +91,9 @@ class Cleaner:
         error = self._session(p).memory.error
         problem = self._problems.get(p.obj.metadata.uid)
         if used is not None and isinstance(error, HostTaken) and self._where(p) in UNMARKED:
-            text = host_identity.uncleaned(used, p.obj.spec.port, _expected(p))
+            text = host_identity.uncleaned(
+                used, p.obj.spec.port, _expected(p), p.obj.spec.ssh.behind
+            )
             problem = problem or Verdict(False, reasons.HOST_NOT_CLEAN, text)
         why = problem.message if problem is not None else error.message if error is not None else ""
         text = f"Machine {name} is gone and has not left the host clean"
@@ -112,6 +114,7 @@ class Cleaner:
             cluster=used.cluster,
             address=used.address or spec.address,
             port=used.port or spec.port,
+            jump=spec.ssh.behind if used.jump is None else used.jump,
             since=p.now,
             why=self.sentence(p),
             left="stop pods, uninstall what lies in /var/lib/kok/components, remove /var/lib/kok",
@@ -157,8 +160,9 @@ class Cleaner:
 
     def _where(self, p: Pass[Host]) -> HostMatch:
         """Whether the host is the one that was used."""
+        spec = p.obj.spec
         return host_identity.compare(
-            p.status.used_by, p.obj.spec.address, p.obj.spec.port, _expected(p)
+            p.status.used_by, spec.address, spec.port, _expected(p), spec.ssh.behind
         )
 
     async def _target(self, p: Pass[Host]) -> Target | None:
@@ -203,8 +207,9 @@ def _elsewhere(host: Host, used: HostUse) -> str:
     """A sentence for when what is to be cleaned up is not where the Host says that it is."""
     spec = host.spec
     return (
-        f"it was at {used.address}, port {used.port}, and spec names {spec.address}, port "
-        f"{spec.port}: write what was there into spec until the host is clean; if that one is gone "
+        f"it was at {used.address}, port {used.port}{behind_bastion(used.jump)}, and spec names "
+        f"{spec.address}, port {spec.port}{behind_bastion(spec.ssh.behind)}: write what was there into spec "
+        "until the host is clean; if that one is gone "
         f"for ever, delete this Host with the annotation {ANNOTATION_ABANDON_HOST}=true, which lists "
         "it as left behind, and create another for the new one"
     )

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kok.api.machine.host import Host
+from kok.api.machine.access import PORT
+from kok.api.machine.host import Host, HostSpec
 from kok.api.machine.kubenode import KubeNode
-from kok.api.machine.machine import Machine
+from kok.api.machine.machine import Machine, MachineSpec
 from kok.api.unreadable import Unreadable
 from kok.operators.machine.kubenode.rollout.begun import GOES_BACK
 from kok.operators.machine.machine.remediation import ladder
+from kok.operators.machine.remote.host_identity import Spot, spot
 
-SSH_PORT = 22
 _SHOWN = 5
 
 
@@ -134,11 +135,24 @@ def taken_by_others(
         if other.metadata.uid != kubenode.metadata.uid
         for name in other.status.claims
     }
-    places = {(m.spec.address, m.spec.port) for m in machines if not owned(m, kubenode)}
+    places = {_place(m.spec) for m in machines if not owned(m, kubenode)}
     for one in odd:
         found.update(one.texts("status", "claims"))
-        places.add((one.text("spec", "address"), one.number("spec", "port") or SSH_PORT))
-    return found | {h.name for h in hosts if (h.spec.address, h.spec.port) in places}
+        places.add(_written(one))
+    return found | {h.name for h in hosts if _place(h.spec) in places}
+
+
+def _place(spec: HostSpec | MachineSpec) -> Spot:
+    return spot(spec.address, spec.port, spec.ssh.behind)
+
+
+def _written(odd: Unreadable) -> Spot:
+    """The same of what cannot be read as a whole."""
+    port, address = odd.number("spec", "port"), odd.text("spec", "ssh", "jump", "address")
+    behind = (
+        f"{address} port {odd.number('spec', 'ssh', 'jump', 'port') or PORT}" if address else ""
+    )
+    return spot(odd.text("spec", "address"), port or PORT, behind)
 
 
 def owned(machine: Machine, kubenode: KubeNode) -> bool:

@@ -127,8 +127,8 @@ def _compared(
     """What to do at a host that was seen, going by what is there and what is wanted."""
     off = install_plan.called_off(view.machine, view.status, wanted)
     drifted = drift.drifted(wanted, survey) if view.mine else {}
-    policy = view.machine.spec.remediation
-    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, policy)
+    repairs = view.machine.spec.remediation.mode == "Repair" and not view.paused_by
+    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, repairs=repairs)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
     step: Step | None
@@ -224,8 +224,8 @@ def _reach(view: MachineView) -> Step | None:
 def _request(view: MachineView, questions: Sequence[Question]) -> SurveyRequest:
     made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
     spec, want = view.machine.spec, expected_key(view.machine, view.status)
-    # What was seen behind another port, or by another key, says nothing of what is there.
-    place = (spec.port, want.fingerprint)
+    # What was seen behind another port or bastion, or by another key, says nothing of what is there.
+    place = (spec.port, spec.ssh.behind, want.fingerprint)
     digest = hashlib.sha256(repr((place, made_of)).encode()).hexdigest()[:16]
     return SurveyRequest(tuple(questions), _urls(view), _towards(view), digest)
 
@@ -326,14 +326,16 @@ def _another(view: MachineView) -> Verdict | None:
     """What is wrong with a host that is not marked, if it cannot be the one of the Machine."""
     machine, was = view.machine, view.status.installed_on
     want = expected_key(machine, view.status)
-    found = host_identity.compare(was, machine.spec.address, machine.spec.port, want)
+    spec, behind = machine.spec, machine.spec.ssh.behind
+    found = host_identity.compare(was, spec.address, spec.port, want, behind)
     if was is None or found is not host_identity.HostMatch.OTHER:
         return None
     return Verdict(
         False,
         reasons.ANOTHER_HOST,
-        f"{host_identity.told(was, machine.spec.port, want)}: write spec.port and spec.hostKey as they were, "
-        "or delete the Machine and create another for the other host",
+        f"{host_identity.told(was, spec.port, want, behind)}: write "
+        f"{host_identity.fields(was, behind, 'spec.')} as they were, or delete the Machine and create "
+        "another for the other host",
     )
 
 

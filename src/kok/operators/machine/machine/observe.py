@@ -33,7 +33,7 @@ from kok.operators.machine.node.cluster_connections import (
     connection_spec,
 )
 from kok.operators.machine.remote.host_credentials import read_secrets
-from kok.operators.machine.remote.host_identity import canonical
+from kok.operators.machine.remote.host_identity import Spot, spot
 from kok.operators.machine.remote.hosts import Hosts
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.remote.ssh import Credentials, Target
@@ -327,11 +327,10 @@ def neighbours(machine: Machine, objects: ObservedObjects) -> dict[str, dict[str
     }
 
 
-def _place(machine: Machine) -> tuple[str, str, int]:
-    """Where its host is: behind another bastion the same address is another host."""
+def _place(machine: Machine) -> Spot:
+    """Where its host is."""
     spec = machine.spec
-    behind = canonical(spec.ssh.jump.address) if spec.ssh.jump is not None else ""
-    return behind, canonical(spec.address), spec.port
+    return spot(spec.address, spec.port, spec.ssh.behind)
 
 
 def _age(machine: Machine) -> tuple[str, str]:

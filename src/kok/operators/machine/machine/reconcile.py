@@ -52,7 +52,7 @@ from kok.operators.machine.remote.session import Backoff, Session, Sessions
 from kok.operators.machine.remote.ssh import Connections, Target, Timeouts
 from kok.operators.machine.remote.ssh.address_ranges import Bounds
 from kok.operators.machine.settings import MachineSettings
-from kok.operators.machine.watches import ClusterChanges, all_of_namespace
+from kok.operators.machine.watches import KUBENODE, ClusterChanges, Pauses, all_of_namespace
 from kok.runtime.clock import Clock, SystemClock
 from kok.runtime.controller.errors import Wait
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
@@ -117,8 +117,10 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         self.phases = metrics.Phases()
         self.abandoned = abandoned or Abandoned()
         self.keeper = Keeper(self.lists.now)
+        self.pauses = Pauses()
         self.wakes_on: Sequence[Wake] = (
             Wake(CLUSTER, key=ClusterChanges(), whole=True),
+            Wake(KUBENODE, key=self.pauses, whole=True),
             Wake(COMPONENT, key=all_of_namespace),
         )
 
@@ -141,6 +143,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             if session.memory.survey is survey:
                 break
         view = replace(self._view(p, session, objects), templates=templates)
+        view = replace(view, paused_by=await self.pauses.of(p.kube, p.obj))
         view = replace(view, held=await self.supervision.held(p, view))
         if not p.paused and (update.may_begin(view) or decide.drains(view)):
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
@@ -180,7 +183,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
-            for uid in self.abandoned.at(p.obj.namespace, place.address, place.port):
+            for uid in self.abandoned.at(p.obj.namespace, place):
                 await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
         again = await self._look_after_node(p, view, decision, outcome)
         step = decision.step

@@ -124,6 +124,8 @@ class MachineView:
     """Whether a Machine that no KubeNode stages may turn to another address or CA of its cluster."""
     blocker: str = ""
     """The Machine of the same KubeNode for which a node is drained now, if one is."""
+    paused_by: str = ""
+    """The Machine's KubeNode, if that is paused: nothing is repaired then."""
     held: str = ""
     """Why nothing is to be done about any host of the Machine's KubeNode: too many are not well."""
     posted: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +294,8 @@ def install_toolkit(
 @pytest.fixture
 def containerd(host: GpuHost) -> GpuHost:
     host.file("etc/containerd/config.toml", 'imports = ["/etc/containerd/conf.d/*.toml"]\n')
-    host.file("usr/local/bin/containerd", "#!/bin/sh\necho nvidia-container-runtime\n").chmod(0o755)
+    dump = "#!/bin/sh\necho nvidia-container-runtime /etc/containerd/certs.d\n"
+    host.file("usr/local/bin/containerd", dump).chmod(0o755)
     return host
 
 
@@ -357,6 +359,38 @@ def test_what_containerd_cannot_read_is_taken_back(containerd: GpuHost) -> None:
     assert "containerd cannot read what nvidia-ctk wrote" in done.stdout
     assert not (host.root / "etc/containerd/conf.d/99-nvidia.toml").exists()
     assert "restart containerd" not in host.said("systemctl")
+
+
+def test_a_drop_in_that_takes_containerds_own_settings_away_is_taken_back(
+    containerd: GpuHost,
+) -> None:
+    """Before containerd 2.1 a section of it takes the place of the whole one in the main file."""
+    host = containerd
+    host.file("usr/local/bin/containerd", "#!/bin/sh\necho nvidia-container-runtime\n").chmod(0o755)
+    done = install_toolkit(host, packages(host))
+    assert done.returncode == 1
+    assert "containerd would forget its own settings" in done.stdout
+    assert not (host.root / "etc/containerd/conf.d/99-nvidia.toml").exists()
+    assert "restart containerd" not in host.said("systemctl")
+
+
+@pytest.mark.parametrize("version", ["1.7.27", "2.0.5", ""])
+def test_every_containerd_that_is_supported_reads_the_drop_in(
+    containerd: GpuHost, version: str
+) -> None:
+    made = rendered(
+        builders.builtin("containerd", version), builders.machine(), {}, builders.survey()
+    )
+    config = next(f for f in made.files if f.path == "/etc/containerd/config.toml")
+    # The one that nvidia-ctk asks for: with another it would add its own to the main file.
+    assert tomllib.loads(config.content)["imports"] == ["/etc/containerd/conf.d/*.toml"]
+    containerd.file("etc/containerd/config.toml", config.content)
+    assert install_toolkit(containerd, packages(containerd)).returncode == 0
+
+
+def test_where_the_drop_in_repeats_it_the_sandbox_image_is_part_of_it(host: GpuHost) -> None:
+    old, new = (host.toolkit(sandboxImage=f"pause:{n}").config for n in (1, 2))
+    assert old != new
 
 
 def test_a_containerd_of_an_earlier_release_is_told_what_it_lacks(containerd: GpuHost) -> None:

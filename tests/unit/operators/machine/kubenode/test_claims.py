@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.unit.operators.machine.kubenode.living import host, on
 
 from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine
+from kok.api.unreadable import Unreadable
 from kok.operators.machine.kubenode import claims
 
 
@@ -168,6 +171,25 @@ def test_hosts_with_somebody_elses_machine_are_taken() -> None:
     by_hand = builders.machine(address="b.example")
     hosts = [host(n) for n in "abc"]
     assert claims.taken_by_others(kubenode, [kubenode, other], [by_hand], hosts) == {"a", "b"}
+
+
+def test_behind_another_bastion_the_same_address_is_another_host() -> None:
+    def ssh(address: str, port: int = 22) -> dict[str, Any]:
+        jump = {"address": address, "port": port, "user": "jump", "hostKey": "SHA256:" + "A" * 43}
+        return {"secret": "ops-ssh", "jump": jump}
+
+    def behind(name: str, *way: Any) -> Host:
+        spec = {"address": "10.0.0.21", "ssh": ssh(*way) if way else {"secret": "ops-ssh"}}
+        return Host.parse({"metadata": builders.meta(name), "spec": spec})
+
+    hosts = [behind("a", "bastion.example"), behind("b", "bastion.example", 2201), behind("c")]
+    by_hand = builders.machine(address="10.0.0.21", ssh=ssh("Bastion.example."))
+    kubenode = builders.kubenode(replicas=1, pool={})
+    assert claims.taken_by_others(kubenode, [], [by_hand], hosts) == {"a"}
+    written = by_hand.manifest()
+    written["spec"]["ssh"]["jump"]["port"] = 2201
+    odd = Unreadable("Machine", written, "spec.node")
+    assert claims.taken_by_others(kubenode, [], [], hosts, odd=[odd]) == {"b"}
 
 
 def lost(name: str, *, well: bool = False, fault: str = "HostDead") -> Machine:

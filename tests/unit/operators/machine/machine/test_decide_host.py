@@ -111,16 +111,22 @@ def test_nothing_is_begun_while_something_is_under_way() -> None:
 OTHER = "SHA256:" + "B" * 43
 
 
+JUMP = {"address": "203.0.113.9", "user": "jump", "hostKey": KEY}
 PLACE = {"address": "192.0.2.21", "port": 22, "hostKey": KEY}
 
 
-def test_behind_another_port_or_by_another_key_the_host_is_looked_at_anew() -> None:
+def test_behind_another_port_or_bastion_or_by_another_key_the_host_is_looked_at_anew() -> None:
     """What was seen at the one that was used says nothing of it."""
     memory = seen(identity=MEMBER)
     around = {"memory": memory, "objects": observed(node=NODE)}
     assert step(**around) == Step()
     assert step(builders.machine(hostKey=KEY), **around) == Step()
-    for changed in (builders.machine(port=2222), builders.machine(hostKey=OTHER)):
+    jump = {"user": "ops", "secret": "ops-ssh", "jump": JUMP}
+    for changed in (
+        builders.machine(port=2222),
+        builders.machine(hostKey=OTHER),
+        builders.machine(ssh=jump),
+    ):
         assert isinstance(step(changed, **around).call, SurveyHost)
 
 

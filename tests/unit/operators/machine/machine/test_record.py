@@ -142,7 +142,7 @@ async def test_where_something_is_installed_is_written_down_before_it_is_begun()
     # It was asked for what a Machine at that port asks.
     begun.given.memory.asked = _asked(begun.given)
     written = await begun.run()
-    assert written.installed_on == HostPlace(address="192.0.2.21", port=2222, host_key=KEY)
+    assert written.installed_on == HostPlace(address="192.0.2.21", port=2222, jump="", host_key=KEY)
     assert begun.events == []
 
 

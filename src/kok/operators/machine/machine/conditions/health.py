@@ -24,7 +24,7 @@ _DONE = {
 def of_health(status: MachineStatus, view: MachineView) -> dict[str, Verdict | None]:
     """The conditions, by type; None: there is nothing to say. `status` holds what was recorded."""
     policy = view.machine.spec.remediation
-    return {HEALTHY: _healthy(status.remediation, policy), DRIFTED: _drifted(status, policy)}
+    return {HEALTHY: _healthy(status.remediation, policy), DRIFTED: _drifted(status, policy, view)}
 
 
 def _healthy(known: RemediationStatus | None, policy: Remediation) -> Verdict | None:
@@ -52,14 +52,16 @@ def _done(known: RemediationStatus) -> str:
     return f"; {_DONE[newest.rung]} ({_at(newest.at)}{often})"
 
 
-def _drifted(status: MachineStatus, policy: Remediation) -> Verdict | None:
+def _drifted(status: MachineStatus, policy: Remediation, view: MachineView) -> Verdict | None:
     now = [d for d in status.drift if d.repaired is None]
     if now:
         told = "; ".join(f"{d.component}: {d.what} (since {_at(d.since)})" for d in now[:_SHOWN])
         more = f" and {len(now) - _SHOWN} more" if len(now) > _SHOWN else ""
-        if policy.mode == "Repair":
+        if policy.mode == "Repair" and not view.paused_by:
             return Verdict(True, reasons.DRIFT_REPAIRING, f"{told}{more}")
         why = "; spec.remediation.mode: Repair would put that right"
+        if view.paused_by:
+            why = f"; nothing is repaired while KubeNode {view.paused_by} is paused"
         return Verdict(True, reasons.DRIFT_FOUND, f"{told}{more}{why}")
     if not status.drift:
         return None

@@ -74,7 +74,9 @@ class RemovalView:
         was, target = self.status.installed_on, self.target
         if was is None or target is None:
             return False
-        found = host_identity.compare(was, target.address, target.port, target.expected)
+        found = host_identity.compare(
+            was, target.address, target.port, target.expected, target.behind
+        )
         return found is not host_identity.HostMatch.SAME
 
 
@@ -232,7 +234,7 @@ def _why(view: RemovalView) -> str:
     if target is None:
         return refusal.message if refusal is not None else "there is no way to log in"
     if was is not None and view.strange and isinstance(error, HostTaken):
-        return host_identity.uncleaned(was, target.port, target.expected)
+        return host_identity.uncleaned(was, target.port, target.expected, target.behind)
     return error.message if error is not None else ""
 
 

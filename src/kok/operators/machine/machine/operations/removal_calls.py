@@ -251,6 +251,7 @@ class Abandon:
             cluster=machine.spec.cluster,
             address=was.address if was is not None else machine.spec.address,
             port=was.port if was is not None else machine.spec.port,
+            jump=machine.spec.ssh.behind if was is None or was.jump is None else was.jump,
             since=p.now,
             why=self.why,
             left=self.left,

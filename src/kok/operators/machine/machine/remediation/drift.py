@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from kok.api.machine.remediation import DRIFTS, Drift, Remediation
+from kok.api.machine.remediation import DRIFTS, Drift
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.remote.survey import Found, Survey
 
@@ -46,10 +46,10 @@ def deviations(wanted: Rendered, found: Found) -> tuple[str, ...]:
 
 
 def left(
-    lacking: Sequence[str], drift: Mapping[str, tuple[str, ...]], policy: Remediation
+    lacking: Sequence[str], drift: Mapping[str, tuple[str, ...]], *, repairs: bool
 ) -> tuple[str, ...]:
-    """What of the software that is not right is to be put right by this policy."""
-    return tuple(name for name in lacking if policy.mode == "Repair" or name not in drift)
+    """What of the software that is not right is to be put right; `repairs`: also what drifted."""
+    return tuple(name for name in lacking if repairs or name not in drift)
 
 
 def remembered(

@@ -80,6 +80,8 @@ class Situation:
     """Whether another host can take its place."""
     busy: str = ""
     """Why nothing may be done about this host now, as a sentence."""
+    paused: str = ""
+    """Why nothing is to be begun at this host, for as long as people want that, as a sentence."""
     held: str = ""
     """Why nothing may be done about any host, as a sentence."""
     boot_id: str = ""
@@ -120,6 +122,8 @@ def _climb(record: RemediationStatus, given: Situation) -> Remedy:
     if outstanding(record) and given.reached:
         record = _held(record, "")
         return Remedy(record, record.rung, record)
+    if given.paused:
+        return Remedy(_held(record, given.paused))
     record = _held(_spent(record, given), "")
     rung = _next(record, given)
     wait = (_due(record, given, rung) - given.now).total_seconds()

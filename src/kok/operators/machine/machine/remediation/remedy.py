@@ -42,6 +42,7 @@ def situation(view: MachineView, wanted: Mapping[str, Rendered]) -> tuple[Situat
         certain=seen.certain,
         reached=seen.reached,
         pooled=_pooled(view),
+        paused=f"KubeNode {view.paused_by} is paused" if view.paused_by else "",
         held=view.held,
         boot_id=survey.facts.get("bootID", "") if survey is not None else "",
     ), seen.after
@@ -202,7 +203,8 @@ def supervised(view: MachineView) -> bool:
         return False
     watched, mode = view.memory.watched, view.machine.spec.remediation.mode
     watches = watched is not None and watched.rounds > 0
-    return view.status.first_ready is not None and (mode != "Repair" or watches)
+    repairs = mode == "Repair" and not view.paused_by
+    return view.status.first_ready is not None and (watches or not repairs)
 
 
 def _busy(

@@ -50,7 +50,7 @@ class Supervision:
         Raises `KubeError`.
         """
         # What is to be tried was recorded as a fault some time before, also for others to count it.
-        if p.paused or not remedy.may_begin(view):
+        if p.paused or view.paused_by or not remedy.may_begin(view):
             return ""
         there = await self._lists.now(p.kube, p.obj.namespace)
         ours = breaker.group(p.obj)

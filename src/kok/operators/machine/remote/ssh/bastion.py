@@ -82,7 +82,7 @@ class Bastions:
             )
         if visit is not None:
             # Behind another bastion the same address is another host.
-            behind = " behind ".join((place_of(address, port)[0], jump.address))
+            behind = " behind ".join((place_of(address, port)[0], jump.place))
             visit.begin(behind, port)
         try:
             way = await self._way(jump)

@@ -79,6 +79,11 @@ class Target:
         where = self.address if self.port == 22 else f"{self.address} port {self.port}"
         return where if self.jump is None else f"{where} (behind bastion {self.jump.address})"
 
+    @property
+    def behind(self) -> str:
+        """Where the bastion is; empty if there is none."""
+        return self.jump.place if self.jump is not None else ""
+
 
 class Connection:
     """A logged-in connection. Made by `connect`."""

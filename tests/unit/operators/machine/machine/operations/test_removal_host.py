@@ -45,6 +45,7 @@ async def test_a_host_that_stays_uncleaned_is_dirty_listed_and_counted(
         "cluster": "shop",
         "address": "192.0.2.21",
         "port": 22,
+        "jump": "",
     }
     entry = json.loads(api.objects[LIST]["data"]["uid-shop-workers-w1"])
     assert entry["address"] == "192.0.2.21"
@@ -96,14 +97,17 @@ ELSEWHERE = HostTaken("host 192.0.2.21 serves somebody else", Owner("uid-of-anot
 class Way:
     """A way to a host, and how it was asked to clean it up."""
 
-    def __init__(self, port: int, key: str, source: str = "spec") -> None:
+    def __init__(self, port: int, key: str, source: str = "spec", jump: str = "") -> None:
+        password = Credentials(password="p")
+        by = Target(jump, 2201, "jump", "team-a/ops-ssh", password, Expected(KEY, "jump"))
         self.target = Target(
             address="192.0.2.21",
             port=port,
             user="ops",
             secret="team-a/ops-ssh",
-            credentials=Credentials(password="p"),
+            credentials=password,
             expected=Expected(key, source),
+            jump=by if jump else None,
         )
         self.marked: list[bool] = []
 
@@ -122,13 +126,18 @@ class Busy(Way):
 
 
 async def cleaning(
-    kube: Kube, way: Way, *, error: HostTaken | None = None, recorded: bool = True
+    kube: Kube,
+    way: Way,
+    *,
+    error: HostTaken | None = None,
+    recorded: bool = True,
+    jump: str | None = "",
 ) -> tuple[Session, str]:
     """A pass over the removal of a Machine that was installed at port 22; what it waits for."""
     session, machine = Session(lambda: 0.0), installed(1)
     session.memory.error = error
     if recorded:
-        place = HostPlace(address="192.0.2.21", port=22, host_key=KEY)
+        place = HostPlace(address="192.0.2.21", port=22, jump=jump, host_key=KEY)
         machine.status.installed_on = place
     going, _ = removal(
         None, 0, kube=kube, session=session, machine=machine, cluster=None, client=way
@@ -167,6 +176,40 @@ async def test_what_may_be_another_host_is_cleaned_only_if_it_bears_the_mark(
     assert way.marked == [marked, False]
 
 
+BASTION = "203.0.113.9 port 2201"
+
+
+@pytest.mark.parametrize(
+    ("jump", "key", "marked"),
+    [
+        (BASTION, OTHER, False),
+        ("203.0.113.9", OTHER, True),
+        ("203.0.113.8 port 2201", OTHER, True),
+        ("", OTHER, True),
+        # The same key: it is the host, whichever way leads to it.
+        ("203.0.113.8 port 2201", KEY, False),
+        # Recorded by a release that did not say.
+        (None, OTHER, False),
+    ],
+)
+async def test_behind_another_bastion_the_same_address_may_be_another_host(
+    api: FakeApi, kube: Kube, jump: str | None, key: str, *, marked: bool
+) -> None:
+    pool(api)
+    way = Way(22, key, "annotation", "203.0.113.9")
+    await cleaning(kube, way, jump=jump)
+    assert way.marked == [marked]
+
+
+async def test_the_bastion_is_named_where_it_says_which_host_it_was(
+    api: FakeApi, kube: Kube
+) -> None:
+    pool(api)
+    _, said = await cleaning(kube, Way(22, OTHER, jump="203.0.113.9"), error=ELSEWHERE)
+    assert f"spec names port 22, behind bastion {BASTION} and key {OTHER}" in said
+    assert "write port, ssh.jump and hostKey as they were" in said
+
+
 async def test_that_another_host_is_somebody_elses_makes_the_one_that_was_used_not_clean(
     api: FakeApi, kube: Kube
 ) -> None:
@@ -191,13 +234,15 @@ async def test_the_host_that_is_listed_is_the_one_that_was_used(api: FakeApi, ku
     listed, machine = Abandoned(), installed(601)
     await listed.load(kube, "kok-system")
     machine.spec.port = 2222
-    machine.status.installed_on = HostPlace(address="192.0.2.21", port=22, host_key=KEY)
+    machine.status.installed_on = HostPlace(
+        address="192.0.2.21", port=22, jump=BASTION, host_key=KEY
+    )
     hopeless = {"credentials": None, "refusal": GONE, "cluster": None}
     going, _ = removal(None, 0, kube=kube, abandoned=listed, machine=machine, **hopeless)
     assert await going.run() is None
-    assert [entry.port for entry in listed.known.values()] == [22]
+    assert [(e.port, e.jump) for e in listed.known.values()] == [(22, BASTION)]
     used = api.objects[HOST]["status"]["usedBy"]
-    assert (used["port"], used["hostKey"]) == (22, KEY)
+    assert (used["port"], used["jump"], used["hostKey"]) == (22, BASTION, KEY)
 
 
 async def test_a_clean_up_has_its_whole_time_whatever_the_drain_took(

@@ -161,7 +161,7 @@ def test_a_host_that_does_not_come_back_from_its_reboot_is_replaced() -> None:
 
 
 def test_nothing_is_done_where_nothing_may_be_done() -> None:
-    for why in ({"busy": "it is being changed"}, {"held": "too many"}):
+    for why in ({"busy": "it is being changed"}, {"held": "too many"}, {"paused": "it is paused"}):
         story = Story()
         for second in range(0, 3000, 7):
             story.at(second, **why)
@@ -174,6 +174,23 @@ def test_nothing_is_done_where_nothing_may_be_done() -> None:
             story.at(second)
         assert story.done == []
         assert (story.known is None) == (mode == "Off")
+
+
+def test_a_pause_lets_what_was_begun_come_to_its_end_and_begins_nothing() -> None:
+    story = Story()
+    story.at(0)
+    begun = story.at(2)
+    assert begun.rung == "Restart"
+    assert begun.taken is not None
+    # The operator was killed before it was done.
+    story.known = begun.taken
+    again = story.at(60, paused="it is paused")
+    assert again.taken == begun.taken
+    for second in range(67, 3000, 7):
+        story.at(second, paused="it is paused")
+    assert story.done == ["Restart"]
+    assert story.known.held == "it is paused"
+    assert story.at(3000).begins
 
 
 class World(RuleBasedStateMachine):

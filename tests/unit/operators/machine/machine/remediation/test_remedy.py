@@ -186,6 +186,7 @@ def test_an_attempt_that_was_recorded_goes_on_under_its_id() -> None:
     "changes",
     [
         {"held": "30 of 100 nodes are unhealthy"},
+        {"paused_by": "shop-workers"},
         {"machine": policy(mode="Report")},
         {"machine": policy(mode="Off")},
         {
@@ -208,7 +209,7 @@ def test_an_attempt_that_was_recorded_goes_on_under_its_id() -> None:
         },
         {"doing": "install"},
     ],
-    ids=["held", "report", "off", "changing", "booting", "doing"],
+    ids=["held", "paused", "report", "off", "changing", "booting", "doing"],
 )
 def test_nothing_is_done_where_nothing_may_be(changes: dict[str, Any]) -> None:
     view = serving(with_service("containerd", "down"), **changes)
@@ -335,6 +336,25 @@ def test_a_full_disk_is_told_and_nothing_is_restarted_for_it() -> None:
 def test_a_host_that_never_served_is_its_installation_to_tell() -> None:
     view = serving(with_service("containerd", "down"), status={"firstReady": None})
     assert decide.decide(view).remedy.record is None
+
+
+def test_while_its_kubenode_is_paused_nothing_is_repaired_and_that_is_told() -> None:
+    view = serving(with_service("containerd", "down"), paused_by="shop-workers")
+    status, told = shown(after(view, 2))
+    assert told["Healthy"] == ("False", "ServiceDown")
+    assert "nothing is done: KubeNode shop-workers is paused" in message(status, "Healthy")
+    view = serving(paused_by="shop-workers")
+    drifted(view)
+    assert not isinstance(decide.decide(view).step.call, Install)
+    status, told = shown(view)
+    assert told["Drifted"] == ("True", "DriftFound")
+    assert "while KubeNode shop-workers is paused" in message(status, "Drifted")
+    assert told["ComponentsReady"][0] == "True"
+    # Nor is a kubelet that somebody stopped started by the way.
+    away = observed(node=replace(NODE, ready=None))
+    view = serving(None, objects=away, paused_by="shop-workers")
+    view.memory.identity = replace(MEMBER, kubelet="inactive")
+    assert not isinstance(decide.decide(view).step.call, JoinCluster)
 
 
 def test_drift_is_put_right_or_told_by_policy() -> None:

@@ -71,14 +71,23 @@ mkdir -p "${dropin%/*}"
 # It writes the main file anew as well, which is none of its business: it gets a copy. What an earlier run
 # wrote must not count. The drop-in repeats the options of runc (cgroup driver: {{ params.cgroupDriver }}),
 # and is made anew with them.
+{% if params.sandboxImage %}
+# Before containerd 2.1 it takes the place of the whole section, and so repeats all of it (sandbox image:
+# {{ params.sandboxImage }}).
+{% endif %}
 cp "$config" "$work/config.toml"
 rm -f "$dropin"
 /usr/bin/nvidia-ctk runtime configure --runtime=containerd --config="$work/config.toml" \
     --drop-in-config="$dropin" --cdi.enabled{{ default }}
 if [ "$(sum "$dropin")" != "$before" ]; then
-    /usr/local/bin/containerd config dump 2>/dev/null | grep -q nvidia-container-runtime || {
+    read_by_containerd() { /usr/local/bin/containerd config dump 2>/dev/null | grep -q "$1"; }
+    read_by_containerd nvidia-container-runtime || {
         rm -f "$dropin"
         fail "containerd cannot read what nvidia-ctk wrote to $dropin; it was removed"
+    }
+    read_by_containerd 'containerd/certs[.]d' || {
+        rm -f "$dropin"
+        fail "containerd would forget its own settings for what nvidia-ctk wrote to $dropin, which was removed; use containerd 2.1 or later, or toolkit 1.20 or later"
     }
     ! systemctl is-active --quiet containerd || systemctl restart containerd
 fi
