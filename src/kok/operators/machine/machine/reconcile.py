@@ -176,7 +176,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
         client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
-        self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
+        self.supervision.watch(view, client, decision.ours, seen=decision.seen)
         kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
