@@ -139,8 +139,8 @@ def _compared(
     policy = view.machine.spec.remediation
     adopting = adoption.asked(view, survey)
     held = frozenset(wanted) if adopting else adopted.held(view)
-    lacks = [name for name in install_plan.lacking(wanted, survey) if name not in held]
-    lacks = drift.left(lacks, drifted, policy)
+    changed = [name for name in install_plan.lacking(wanted, survey) if name not in held]
+    lacks = drift.left(changed, drifted, policy)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
     fetches = bool(lacking)
     findings = tuple(_findings(view, survey, wanted, fetches=fetches, adopting=adopting))

@@ -74,7 +74,6 @@ async def test_nothing_is_drained_deleted_or_cleaned_up(api: FakeApi, kube: Kube
     going, p = removal(
         CONNECTED, 0, kube=kube, machine=machine, session=session, client=host, business=kube
     )
-    p.latch = _latched  # type: ignore[method-assign]
     with pytest.raises(Wait, match="which stays node w1"):
         await going.run()
     assert p.status.operation
@@ -85,14 +84,9 @@ async def test_nothing_is_drained_deleted_or_cleaned_up(api: FakeApi, kube: Kube
     going, p = removal(
         CONNECTED, 0, kube=kube, machine=machine, session=session, client=host, business=kube
     )
-    p.latch = _latched  # type: ignore[method-assign]
     await going.run()
     assert [event.reason for event in p.events] == ["Released"]
     assert not [request for request in api.requests if "/nodes/" in str(request)]
-
-
-async def _latched() -> None:
-    """The status is written."""
 
 
 async def test_who_cordoned_it_lets_pods_in_again(api: FakeApi, kube: Kube) -> None:
@@ -106,8 +100,7 @@ async def test_who_cordoned_it_lets_pods_in_again(api: FakeApi, kube: Kube) -> N
     version = api.objects[place]["metadata"]["resourceVersion"]
     ours = replace(NODE, unschedulable=True, cordoned_by="team-a/shop-workers-w1", version=version)
     machine = released(components=[])
-    going, p = removal(CONNECTED, 0, kube=kube, machine=machine, business=kube, node=ours)
-    p.latch = _latched  # type: ignore[method-assign]
+    going, _ = removal(CONNECTED, 0, kube=kube, machine=machine, business=kube, node=ours)
     await going.run()
     assert not api.objects[place]["spec"].get("unschedulable")
     assert "kok.dev/cordoned-by" not in api.objects[place]["metadata"].get("annotations", {})
@@ -132,7 +125,7 @@ async def test_a_host_that_cannot_be_reached_is_waited_for_and_never_listed_as_a
     going, p = removal(None, 0, kube=kube, machine=machine, session=session, client=host)
     with pytest.raises(Wait, match="cannot be reached over SSH; it is tried again"):
         await going.run()
-    session.cancel()
+    await at_its_end(session)
     assert not p.events
 
 
@@ -149,10 +142,9 @@ async def test_told_to_it_leaves_the_mark_and_says_what_that_means(
     going, p = removal(
         None, 0, kube=kube, machine=machine, credentials=None, refusal=GONE, cluster=None
     )
-    p.latch = _latched  # type: ignore[method-assign]
     await going.run()
     assert [event.reason for event in p.events] == ["HostAbandoned", "Released"]
-    assert "remove /var/lib/kok" in p.events[0].message
+    assert "remove /var/lib/kok" in p.events[0].note
     # Nobody takes the node for remains.
     assert not api.objects[HOST]["status"].get("usedBy")
 
@@ -163,7 +155,6 @@ async def test_what_somebody_else_has_by_now_is_let_be(api: FakeApi, kube: Kube)
     session.memory.error = HostTaken("it serves another", Owner(uid="uid-2"))
     machine = released()
     going, p = removal(None, 0, kube=kube, machine=machine, session=session, cluster=None)
-    p.latch = _latched  # type: ignore[method-assign]
     await going.run()
     assert [event.reason for event in p.events] == ["Released"]
 
@@ -172,7 +163,6 @@ async def test_a_clean_up_that_has_begun_is_brought_to_its_end(api: FakeApi, kub
     pool(api)
     machine = released(drainSince=NOW.isoformat(), cleanSince=NOW.isoformat())
     going, p = removal(None, 0, kube=kube, machine=machine, cluster=None)
-    p.latch = _latched  # type: ignore[method-assign]
     with pytest.raises(Wait, match="cleaning up host"):
         await going.run()
     assert p.status.operation
@@ -181,7 +171,6 @@ async def test_a_clean_up_that_has_begun_is_brought_to_its_end(api: FakeApi, kub
 
 async def test_a_silent_api_is_given_its_time_and_then_told_of(api: FakeApi, kube: Kube) -> None:
     machine = released(components=[])
-    going, p = removal(SILENT, 0, kube=kube, machine=machine, business=kube)
-    p.latch = _latched  # type: ignore[method-assign]
+    going, _ = removal(SILENT, 0, kube=kube, machine=machine, business=kube)
     with pytest.raises(Wait, match="waiting for the API of Cluster shop"):
         await going.run()
