@@ -10,13 +10,14 @@ from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.machine import builders
 
 MACHINE, KUBENODE = f"{BASE}/machines/shop-workers-w1", f"{BASE}/kubenodes/shop-workers"
+SERVED = {"firstReady": "2026-11-02T11:00:00Z"}
 HOSTS = [{"name": "w1", "address": "192.0.2.21"}, {"name": "w2", "address": "192.0.2.22"}]
 
 
 def of_kubenode(api: FakeApi, **labels: str) -> None:
     put(api, "kubenodes", builders.kubenode(hosts=HOSTS))
     given: dict[str, Any] = {"kok.dev/kubenode": "shop-workers", **labels}
-    put(api, "machines", builders.machine(), labels=given)
+    put(api, "machines", builders.machine(status=SERVED), labels=given)
 
 
 async def test_a_listed_host_leaves_its_kubenode_and_is_marked_before_that(
@@ -33,7 +34,7 @@ async def test_a_listed_host_leaves_its_kubenode_and_is_marked_before_that(
 
 
 async def test_a_machine_of_nobody_is_marked_and_deleted(api: FakeApi, run: Run) -> None:
-    put(api, "machines", builders.machine(), finalizers=["kok.dev/machine"])
+    put(api, "machines", builders.machine(status=SERVED), finalizers=["kok.dev/machine"])
     code, _, _ = await run("machine", "release", "shop-workers-w1", "-n", "team-a")
     assert code == 0
     meta = api.objects[MACHINE]["metadata"]
@@ -55,6 +56,13 @@ async def test_one_that_is_cleaned_up_already_is_told(api: FakeApi, run: Run) ->
     code, _, err = await run("machine", "release", "shop-workers-w1", "-n", "team-a")
     assert code == 1
     assert "is being removed already" in err
+
+
+async def test_what_never_was_a_node_is_not_released(api: FakeApi, run: Run) -> None:
+    put(api, "machines", builders.machine())
+    code, _, err = await run("machine", "release", "shop-workers-w1", "-n", "team-a")
+    assert code == 1
+    assert "has never been a node" in err
 
 
 async def test_a_name_that_is_nobodys_is_told(api: FakeApi, run: Run) -> None:

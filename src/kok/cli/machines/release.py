@@ -48,6 +48,11 @@ def _check(machine: Machine) -> None:
     """Raises `Refused` for one that cannot be let go that way."""
     if machine.deleting:
         raise Refused(f"{machine} is being removed already; status.removal says how far that is")
+    if machine.status.first_ready is None:
+        raise Refused(
+            f"{machine} has never been a node, so that nothing could be left as it is; delete it, and "
+            "its host is cleaned up"
+        )
     if (host := machine.metadata.labels.get(LABEL_HOST)) is not None:
         raise Refused(
             f"{machine} uses Host {host} of a pool, which nobody else could use while it stays a node; "

@@ -398,7 +398,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         connection, found = self._connection(p, view.objects), view.objects.node
         known = joined(view, decision).holds is True
         joins = known or (view.mine and view.memory.joined is not None)
-        if connection is None or connection.answers is False or not joins:
+        # The Node of a host that was seen and is not marked as ours is somebody else's so far.
+        foreign = view.memory.survey is not None and not view.mine
+        if connection is None or connection.answers is False or not joins or foreign:
             return None
         try:
             again = await self._approve(p, view, connection, outcome)

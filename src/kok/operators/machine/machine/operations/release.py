@@ -51,7 +51,9 @@ def applies(machine: Machine, status: MachineStatus) -> bool:
         return True
     # An earlier change of the node is no removal; one by an earlier release is told by its times.
     begun = status.drain_since is not None or status.clean_since is not None
-    return not begun and asked(machine)
+    # One that never served is no node: what was installed there so far would be left by half.
+    node = status.first_ready is not None or status.adopted is not None
+    return node and not begun and asked(machine)
 
 
 def plan(view: RemovalView) -> RemovalAction | None:

@@ -35,7 +35,8 @@ def released(*, by: str = "spec", metadata: dict[str, Any] | None = None, **stat
     notes = {"kok.dev/release": "true"} if by == "annotation" else {}
     meta = {**LATELY, **(metadata or {})}
     meta["annotations"] = {**notes, **meta.get("annotations", {})}
-    known = {"conditions": [JOINED], "components": [{"name": "kubelet", "config": "1"}], **status}
+    served = {"conditions": [JOINED], "firstReady": "2026-11-02T11:00:00Z"}
+    known = {**served, "components": [{"name": "kubelet", "config": "1"}], **status}
     spec = {"onRemove": "Release"} if by == "spec" else {}
     return builders.machine(metadata=meta, status=known, **spec)
 
@@ -162,6 +163,15 @@ async def test_what_somebody_else_has_by_now_is_let_be(api: FakeApi, kube: Kube)
 async def test_a_clean_up_that_has_begun_is_brought_to_its_end(api: FakeApi, kube: Kube) -> None:
     pool(api)
     machine = released(drainSince=NOW.isoformat(), cleanSince=NOW.isoformat())
+    going, p = removal(None, 0, kube=kube, machine=machine, cluster=None)
+    with pytest.raises(Wait, match="cleaning up host"):
+        await going.run()
+    assert p.status.operation
+    assert p.status.operation.type == "Remove"
+
+
+async def test_what_never_was_a_node_is_cleaned_up(api: FakeApi, kube: Kube) -> None:
+    machine = released(firstReady=None)
     going, p = removal(None, 0, kube=kube, machine=machine, cluster=None)
     with pytest.raises(Wait, match="cleaning up host"):
         await going.run()
