@@ -20,6 +20,8 @@ read ratios, which come from one run, rather than seconds. Each value is a media
 upper bound. The meta cluster's own etcd does not wait for the disk; those of business clusters do.
 """
 
+ALSO = {"machine-recovery": "README.md"}
+"""Pages of the repository that show a suite, too, where they have a block of figures."""
 _FIGURES = re.compile(r"(<!-- figures -->)\n.*?\n(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -45,7 +47,8 @@ def table(figures: list[Figure], versions: dict[str, str]) -> str:
 def write(suite: str, text: str, page: Path = PAGE) -> None:
     """Puts a suite's table into the page in place of the one that was there.
 
-    If there is a manual of its subject (`etcd.md` for `etcd-backup`), that shows all of them too.
+    If there is a manual of its subject (`etcd.md` for `etcd-backup`), that shows all of them too; what
+    else shows a suite stands in `ALSO`.
     """
     page.parent.mkdir(exist_ok=True)
     old = page.read_text(encoding="utf-8") if page.exists() else HEAD
@@ -57,9 +60,14 @@ def write(suite: str, text: str, page: Path = PAGE) -> None:
     subject = suite.partition("-")[0]
     manual = page.with_name(f"{subject}.md")
     if manual.exists():
-        tables = "\n\n".join(found["text"] for found in _sections(new, subject))
-        renewed = embedded(manual.read_text(encoding="utf-8"), tables)
-        manual.write_text(renewed, encoding="utf-8")
+        _renew(manual, "\n\n".join(found["text"] for found in _sections(new, subject)))
+    if suite in ALSO and (shown := page.parent.parent / ALSO[suite]).exists():
+        _renew(shown, text)
+
+
+def _renew(shown: Path, text: str) -> None:
+    renewed = embedded(shown.read_text(encoding="utf-8"), text)
+    shown.write_text(renewed, encoding="utf-8")
 
 
 def embedded(manual: str, text: str) -> str:

@@ -13,7 +13,7 @@ from e2e.bench.earlier import earlier
 from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
-from e2e.bench.machine import adopted, nodes
+from e2e.bench.machine import adopted, nodes, recovery
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -114,6 +114,7 @@ SUITES: dict[str, Suite] = {
     "machine-join": nodes.join,
     "machine-adopted": adopted.adopted,
     "machine-many": nodes.many,
+    "machine-recovery": recovery.recovered,
     "fleet": fleet,
     "fairness": fairness.fairness,
     "earlier": earlier,
@@ -142,5 +143,6 @@ GROUPS = {
     for subject in ("etcd", "machine", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
-USUAL = ("demo", "texts", *(name for name in SUITES if name != "earlier"))
-"""What is measured unless a name is given; `demo-cold` and `earlier` take half an hour each."""
+RARE = ("earlier", "machine-recovery")
+USUAL = ("demo", "texts", *(name for name in SUITES if name not in RARE))
+"""What is measured unless a name is given; `demo-cold` and the `RARE` ones take half an hour each."""

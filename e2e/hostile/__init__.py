@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from e2e.framework.environment import Environment
 from kok.api import Cluster
-from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE, VICTIM = "e2e-hostile", "e2e-victim"
@@ -18,17 +15,6 @@ LONG = 900.0
 """Seconds until something counts as never coming."""
 METADATA = "169.254.169.254"
 """Where clouds tell a machine its credentials."""
-
-
-def cluster(namespace: str, name: str, **spec: Any) -> Manifest:
-    """The smallest Cluster."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"version": "1.37.1", "profile": "edge", "addons": [proxy], **spec},
-    }
 
 
 async def addresses(w: Environment, namespace: str, labels: dict[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e.fixtures import etcd, userfiles
+from e2e.fixtures import clusters, etcd, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, is_not, until
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -23,7 +23,6 @@ from e2e.hostile import (
     VICTIM,
     WORKER,
     attacks,
-    cluster,
 )
 from kok.api import Component, KubeNode, Machine, names
 from kok.api.meta import Kind, Manifest
@@ -153,7 +152,7 @@ async def metadata_address(w: Environment) -> None:
     # Of a version that no other KubeNode here has, so that its sums have to be fetched.
     kubenode["runtime"] = {"version": "2.0.0"}
     lured = (
-        (CLUSTER, cluster(NAMESPACE, LURED, endpoint={"host": METADATA})),
+        (CLUSTER, clusters.manifest(NAMESPACE, LURED, endpoint={"host": METADATA})),
         (etcd.KIND, etcd.manifest(NAMESPACE, LURED, backup={"store": {"s3": store}})),
         (Machine.info.kind, _object(Machine.info.kind, LURED, machine)),
         (KubeNode.info.kind, _object(KubeNode.info.kind, LURED, kubenode)),

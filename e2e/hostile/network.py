@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.fixtures import business_cluster
+from e2e.fixtures import business_cluster, clusters
 from e2e.framework.environment import Environment
 from e2e.framework.follow import has, is_not
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -25,7 +25,6 @@ from e2e.hostile import (
     TOYS,
     VICTIM,
     attacks,
-    cluster,
 )
 from e2e.hostile import addresses as addresses_of
 from e2e.hostile.attacks import Target
@@ -137,5 +136,5 @@ async def what_is_needed_still_works(w: Environment) -> None:
         uid = before["metadata"]["uid"]
         await w.until(kinds.NETWORKPOLICY, NAMESPACE, policy, is_not(uid), LONG)
     with w.report.step("a new Cluster behind NetworkPolicies", "enforced_cluster_s"):
-        await w.apply(cluster(VICTIM, LATE))
+        await w.apply(clusters.manifest(VICTIM, LATE))
         await w.until(CLUSTER, VICTIM, LATE, has("Ready"), LONG)

@@ -1,8 +1,9 @@
 """From nothing to a business cluster, a second cluster, and back to nothing.
 
 The demo, then what must hold of it: applying the same file again changes nothing, what is deleted
-by hand comes back, a deleted Machine leaves a host that can join again, and deleting everything
-leaves nothing behind, neither in the meta cluster nor on the host.
+by hand comes back, a deleted Machine leaves a host that can join again, services of a host that are
+killed or hang come back, a change of software goes over two nodes behind a canary, and deleting
+everything leaves nothing behind, neither in the meta cluster nor on the hosts.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ import contextlib
 from datetime import UTC, datetime
 
 from e2e.demo import CLUSTER, first_cluster
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import host_pool, rolling, userfiles
 from e2e.framework.environment import Environment, environment
-from e2e.framework.follow import has, is_not
+from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
 from e2e.polling import eventually
+from e2e.stories import recovery
+from e2e.stories.one_at_a_time import one_after_the_other
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
+from kok.api.meta import Manifest
 from kok.kube import kinds
 
 NAMESPACE = "e2e-first-cluster"
 OTHER = "e2e-other-team"
-WORKER = "worker-2"
+WORKER, SECOND = "worker-2", "worker-3"
 """Not the demo's host: the demo may be running in the same lab."""
+WORKERS = f"{CLUSTER}-workers"
+BEFALLS = ("kubelet killed", "kubelet hung", "containerd killed")
+"""What befalls services of the first node; `machine-recovery` has all of it, and how long it may last."""
+CHANGED = {"maxPods": 60}
+"""What is changed of the kubelets."""
 LONG = 600.0
 """Seconds after which what is waited for counts as not happening; how long it takes is a figure."""
 CHILDREN = (
@@ -48,7 +57,7 @@ CHILDREN = (
 
 async def run(report: Report) -> None:
     """The scenario; it removes what it made, also after a failure of an earlier run."""
-    async with environment(report, meta=1, workers=2) as w:
+    async with environment(report, meta=1, workers=3) as w:
         begin = datetime.now(UTC)
         await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
         await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
@@ -56,6 +65,8 @@ async def run(report: Report) -> None:
         await other_team(w)
         await children_come_back(w)
         await machine_leaves_and_joins_again(w)
+        await asyncio.gather(services_come_back(w), another_node(w))
+        await change_goes_over_both(w)
         await nothing_is_left(w)
         await nothing_was_refused(w, begin)
 
@@ -131,7 +142,7 @@ async def children_come_back(w: Environment) -> None:
 
 async def machine_leaves_and_joins_again(w: Environment) -> None:
     """A deleted Machine takes its node along; the KubeNode makes it anew on the same host."""
-    name = f"{CLUSTER}-workers-{WORKER}"
+    name = f"{WORKERS}-{WORKER}"
     kind = Machine.info.kind
     before = await w.kube.get(kind, name, NAMESPACE)
     if before is None:
@@ -147,21 +158,86 @@ async def machine_leaves_and_joins_again(w: Environment) -> None:
         )
 
 
+async def services_come_back(w: Environment) -> None:
+    """What its unit cannot bring back the operator does, and tells of it."""
+    listed = {fault.name: fault for fault in recovery.faults()}
+    for name in BEFALLS:
+        fault = listed[name]
+        with w.report.step(f"{name}, brought back by {fault.by}"):
+            took = await recovery.timed(w, WORKER, fault, namespace=NAMESPACE, workers=WORKERS)
+            w.report.figures[f"{name.replace(' ', '_')}_s"] = round(took, 1)
+        if "hung" in name:
+            told = _tells_of(fault.service)
+            await w.until(Machine.info.kind, NAMESPACE, f"{WORKERS}-{WORKER}", told, LONG)
+
+
+def _tells_of(service: str) -> Predicate:
+    def check(found: Manifest) -> bool:
+        said = condition(found, "Healthy")
+        return said.get("reason") == "Recovered" and service in said["message"]
+
+    return check
+
+
+async def another_node(w: Environment) -> None:
+    """A second host joins by being listed."""
+    with w.report.step("a second host becomes a node", "second_node_s"):
+        await w.lab.reset(SECOND)
+        ssh = w.lab.ssh(SECOND)
+        listed = (await _kubenode(w))["spec"]["hosts"]
+        more = {"name": SECOND, "address": ssh.address, "hostKey": ssh.fingerprint}
+        await rolling.change(w, NAMESPACE, hosts=[*listed, more])
+        await w.until(Machine.info.kind, NAMESPACE, f"{WORKERS}-{SECOND}", has("Ready"), LONG)
+
+
+async def change_goes_over_both(w: Environment) -> None:
+    """The canary has it, and proves itself, before the other one is touched."""
+    policy = {"canary": 1}
+    kubelet = {**userfiles.LAB_KUBELET, **CHANGED}
+    await rolling.told(w, NAMESPACE, _both_ready)
+    with w.report.step("kubelets get other parameters, a canary first", "rollout_s"):
+        async with one_after_the_other(w, NAMESPACE, LONG):
+            await rolling.change(w, NAMESPACE, rollout=policy, kubelet=kubelet)
+        found = await rolling.told(w, NAMESPACE, rolling.rolled_out("True"))
+    rollout = found["status"]["rollout"]
+    if (rollout["batch"], rollout["updated"]) != (2, 2):
+        raise AssertionError(f"two nodes are two batches, not {rollout}")
+    async with await w.business(NAMESPACE, CLUSTER) as inside:
+        for host in (WORKER, SECOND):
+            await until(inside, kinds.NODE, host, "", _takes_fewer_pods, within=LONG)
+
+
+def _both_ready(found: Manifest) -> bool:
+    return has("Ready")(found) and found["status"].get("ready") == 2
+
+
+def _takes_fewer_pods(node: Manifest) -> bool:
+    return bool(node["status"]["capacity"]["pods"] == str(CHANGED["maxPods"]))
+
+
+async def _kubenode(w: Environment) -> Manifest:
+    found = await w.kube.get(KubeNode.info.kind, WORKERS, NAMESPACE)
+    if found is None:
+        raise AssertionError(f"there is no KubeNode {WORKERS}")
+    return found
+
+
 async def nothing_is_left(w: Environment) -> None:
     """Cluster and KubeNode are deleted together, as `kubectl delete -f` does."""
     with w.report.step("everything deleted", "deleted_s"):
         await asyncio.gather(
             w.kube.delete(Cluster.info.kind, CLUSTER, NAMESPACE),
-            w.kube.delete(KubeNode.info.kind, f"{CLUSTER}-workers", NAMESPACE),
+            w.kube.delete(KubeNode.info.kind, WORKERS, NAMESPACE),
         )
         await asyncio.gather(
-            w.gone(KubeNode.info.kind, NAMESPACE, f"{CLUSTER}-workers", LONG),
+            w.gone(KubeNode.info.kind, NAMESPACE, WORKERS, LONG),
             w.gone(Cluster.info.kind, NAMESPACE, CLUSTER, LONG),
         )
     left = await _left(w, NAMESPACE)
     if left:
         raise AssertionError(f"deleting everything left {left}")
-    await host_pool.bare(w, WORKER)
+    for host in (WORKER, SECOND):
+        await host_pool.bare(w, host)
     await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
 
 

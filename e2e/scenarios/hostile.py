@@ -11,6 +11,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from e2e.demo import first_cluster
+from e2e.fixtures import clusters
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import has
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -23,7 +24,6 @@ from e2e.hostile import (
     TOYS,
     VICTIM,
     WORKER,
-    cluster,
     host,
     impostor,
     namespace,
@@ -41,7 +41,7 @@ async def run(report: Report) -> None:
         await emptied(w)
         begin = datetime.now(UTC)
         await w.namespace(VICTIM)
-        await w.apply(cluster(VICTIM, TOYS))
+        await w.apply(clusters.manifest(VICTIM, TOYS))
         await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
         await w.until(CLUSTER, VICTIM, TOYS, has("Ready"), LONG)
         restarts = await _restarts(w)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from e2e.faults import disruption, node_loss
-from e2e.fixtures import business_cluster, etcd, host_pool, userfiles
+from e2e.fixtures import business_cluster, clusters, etcd, host_pool, userfiles
 from e2e.framework import processes
 from e2e.framework.balancer import Balancer, balancer
 from e2e.framework.environment import Environment, environment
@@ -77,13 +77,7 @@ async def _without(w: Environment, *in_turn: Kind) -> None:
 
 def cluster(name: str, **spec: Any) -> Manifest:
     """The smallest Cluster; `spec` changes that."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"version": "1.37.1", "profile": "edge", "addons": [proxy], **spec},
-    }
+    return clusters.manifest(NAMESPACE, name, **spec)
 
 
 async def ready(w: Environment, name: str, within: float = LONG) -> Manifest:

@@ -10,20 +10,24 @@ from e2e.fixtures import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, condition, has
 from e2e.polling import eventually
-from e2e.stories import shared_hosts
 from e2e.stories.shared_hosts import LONG, NAMESPACE, SHOP, WORKERS, root
 from kok.api.meta import Manifest
+from kok.api.names import machine
 from kok.kube import kinds
 
 SERVICES = ("containerd", "kubelet")
 BY_UNIT, BY_OPERATOR, HUNG = 5.0, 15.0, 45.0
 """Seconds within which a service works again: the unit itself started it, the operator did, or the
 operator found out first that it answers nothing."""
+BUSY = 3.0
+"""How many times as long it may take on a machine that is busy with the whole lab; what it took is told."""
 _WORKS = {
     "containerd": "systemctl is-active -q containerd && timeout 2 ctr --connect-timeout 1s version",
     "kubelet": "systemctl is-active -q kubelet && curl -sSf -m 2 http://127.0.0.1:10248/healthz",
-    "docker": "systemctl is-active -q docker && timeout 2 docker version",
-    "cri-docker": "systemctl is-active -q cri-docker && test -S /run/cri-dockerd.sock",
+    "docker": "systemctl is-active -q docker && timeout 2 /opt/docker/bin/docker ps -q",
+    # To what is not gRPC it answers with an error; one that hangs answers nothing.
+    "cri-dockerd": "systemctl is-active -q cri-dockerd && { curl -s -m 2 --http2-prior-knowledge "
+    "--unix-socket /run/cri-dockerd.sock http://cri/; case $? in 7 | 28) false ;; esac; }",
 }
 
 
@@ -60,14 +64,22 @@ def _signal(service: str, signal: str) -> str:
 
 async def measured(w: Environment, host: str, fault: Fault) -> float:
     """Seconds from a fault until the service works again; raises if it takes longer than it may."""
+    took = await timed(w, host, fault)
+    if took > (most := fault.within * BUSY):
+        raise AssertionError(f"{fault.name}: {took:.1f} s, and {most:.0f} s are allowed")
+    return took
+
+
+async def timed(
+    w: Environment, host: str, fault: Fault, *, namespace: str = NAMESPACE, workers: str = WORKERS
+) -> float:
+    """The same for a host of any KubeNode, however long it takes; nothing of it fails any more."""
     await works(w, host, fault.service, LONG)
     await root(w, host, fault.script)
     begun = time.monotonic()
     await works(w, host, fault.service, LONG)
     took = time.monotonic() - begun
-    await shared_hosts.of_machine(w, host, well)
-    if took > fault.within:
-        raise AssertionError(f"{fault.name}: {took:.1f} s, and {fault.within:.0f} s are allowed")
+    await w.until(host_pool.MACHINE, namespace, machine(workers, host), well, LONG)
     return took
 
 
@@ -78,21 +90,21 @@ async def works(w: Environment, host: str, service: str, within: float) -> None:
         script = f"if {{ {_WORKS[service]}; }} >/dev/null 2>&1; then echo yes; fi"
         return bool((await root(w, host, script)).strip())
 
-    await eventually(answers, within)
+    await eventually(answers, within, every=0.2)
 
 
-def well(machine: Manifest) -> bool:
+def well(found: Manifest) -> bool:
     """Whether a Machine serves, and nothing of it fails."""
-    fails = condition(machine, "Healthy").get("status") == "False"
-    return has("Ready")(machine) and has("UpToDate")(machine) and not fails
+    fails = condition(found, "Healthy").get("status") == "False"
+    return has("Ready")(found) and has("UpToDate")(found) and not fails
 
 
 def fails(reason: str, *words: str) -> Predicate:
     """Whether a Machine says that it is not well, for this reason and in these words."""
 
-    def check(machine: Manifest) -> bool:
-        said = condition(machine, "Healthy").get("message", "")
-        return has("Healthy", "False", reason)(machine) and all(word in said for word in words)
+    def check(found: Manifest) -> bool:
+        said = condition(found, "Healthy").get("message", "")
+        return has("Healthy", "False", reason)(found) and all(word in said for word in words)
 
     return check
 
@@ -101,11 +113,11 @@ async def remediation(w: Environment, **policy: object) -> None:
     """Changes the policy of the KubeNode, and waits until its Machines have it."""
     patch = {"spec": {"remediation": policy}}
     await w.kube.patch(host_pool.KUBENODE, WORKERS, NAMESPACE, patch)
-    for machine in await w.kube.list(host_pool.MACHINE, NAMESPACE):
+    for found in await w.kube.list(host_pool.MACHINE, NAMESPACE):
         await w.until(
             host_pool.MACHINE,
             NAMESPACE,
-            machine["metadata"]["name"],
+            found["metadata"]["name"],
             lambda m: policy.items() <= m["spec"].get("remediation", {}).items(),
             LONG,
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import clusters, host_pool, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from e2e.framework.install import NAMESPACE as OPERATORS
@@ -32,18 +36,28 @@ rmdir /var/lib/kubelet && ln -s {LINKED} /var/lib/kubelet && echo mine > {LINKED
 
 def cluster() -> Manifest:
     """The Cluster."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": SHOP, "namespace": NAMESPACE},
-        "spec": {
-            "version": "1.37.1",
-            "profile": "edge",
-            "network": {"podCIDRs": [POD_CIDR]},
-            "addons": [proxy],
-        },
-    }
+    return clusters.manifest(NAMESPACE, SHOP, network={"podCIDRs": [POD_CIDR]})
+
+
+@asynccontextmanager
+async def bare(w: Environment, *hosts: str) -> AsyncIterator[None]:
+    """Bare hosts and a fresh namespace, and none of it at the end, whatever became of them meanwhile."""
+    await _made_bare(w, hosts)
+    await w.namespace(NAMESPACE)
+    try:
+        yield
+    except BaseException as error:
+        w.report.line(f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):
+            w.report.text(await w.lab.kubectl("get", "kok", "-n", NAMESPACE, "-o", "wide"))
+        raise
+    finally:
+        await _made_bare(w, hosts)
+
+
+async def _made_bare(w: Environment, hosts: tuple[str, ...]) -> None:
+    await host_pool.emptied(w, NAMESPACE)
+    await asyncio.gather(*(w.lab.reset(name) for name in hosts))
 
 
 async def bring(w: Environment, **kubelet: Any) -> None:

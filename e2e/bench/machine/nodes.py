@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
 from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures.clusters import PROXY
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from kok.api import Cluster, Host, KubeNode
@@ -94,8 +95,7 @@ async def _bring(w: Environment, count: int) -> list[str]:
 
 
 def _cluster() -> Manifest:
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return clusters.manifest(CLUSTER, {**clusters.EDGE, "addons": [proxy]})
+    return clusters.manifest(CLUSTER, {**clusters.EDGE, "addons": [PROXY]})
 
 
 async def _up(w: Environment, replicas: int) -> float:

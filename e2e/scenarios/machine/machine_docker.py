@@ -48,7 +48,8 @@ ALSO = (
 """What there is of a node with Docker beside it."""
 _LEFT = r"""
 grep -E ' /(var/lib/(kubelet|docker|containerd)|run/(docker|containerd|netns))/' /proc/mounts
-pgrep -af 'containerd-shim|dockerd|cri-dockerd|/kubelet '
+# By the program alone: the shell that runs this has these words in its own command line.
+pgrep -af '^[^ ]*(containerd-shim|dockerd|/kubelet)'
 for tool in iptables ip6tables; do $tool-save | grep -E '^:(CNI|KUBE|DOCKER|FLANNEL)-'; done
 ip -o link | grep -E ': (cni0|docker0|flannel|veth)'
 true
@@ -62,6 +63,7 @@ async def run(report: Report) -> None:
         with report.step("Docker and cri-dockerd are served", "served_s"):
             docker = await w.lab.want_docker()
         async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG):
+            await w.lab.reset(WORKER)
             before = await config(w)
             await made(w, docker)
             async with await w.business(NAMESPACE, SHOP) as inside:

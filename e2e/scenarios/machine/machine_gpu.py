@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from e2e.faults import disruption
-from e2e.fixtures import gpu, host_pool, userfiles
+from e2e.fixtures import clusters, gpu, host_pool, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has, until
 from e2e.framework.report import Report
@@ -46,11 +46,14 @@ async def run(report: Report) -> None:
         begin = datetime.now(UTC)
         with report.step("toolkit and device plugin are built, a runfile without a driver is made"):
             await w.lab.want_nvidia()
-        await emptied(w)
+        await host_pool.emptied(w, NAMESPACE)
         try:
             await told(w)
+        except BaseException as error:
+            report.line(f"{type(error).__name__}: {error}")
+            raise
         finally:
-            await emptied(w)
+            await host_pool.emptied(w, NAMESPACE)
         await nothing_was_refused(w, begin)
 
 
@@ -83,28 +86,10 @@ async def told(w: Environment) -> None:
             raise AssertionError(f"on {WITH} are left {left.split()}")
 
 
-async def emptied(w: Environment) -> None:
-    """Removes what this or an earlier run made."""
-    for kind, name in ((host_pool.KUBENODE, WORKERS), (CLUSTER, SHOP)):
-        if await w.kube.get(kind, name, NAMESPACE):
-            await w.kube.delete(kind, name, NAMESPACE)
-            await w.gone(kind, NAMESPACE, name, LONG)
-    await w.drop_namespace(NAMESPACE, LONG)
-
-
 def cluster() -> Manifest:
     """A small Cluster with the device plugin."""
-    proxy = {"name": "kube-proxy", "values": {"conntrack": {"maxPerCore": 0, "min": 0}}}
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": SHOP, "namespace": NAMESPACE},
-        "spec": {
-            "version": "1.37.1",
-            "profile": "edge",
-            "addons": [proxy, {"name": nvidia.PLUGIN}],
-        },
-    }
+    plugin = {"name": nvidia.PLUGIN}
+    return clusters.manifest(NAMESPACE, SHOP, addons=[clusters.PROXY, plugin])
 
 
 def kubenode(w: Environment) -> Manifest:
@@ -131,7 +116,7 @@ async def one_boot(w: Environment) -> None:
     (asked,) = recorded["status"]["reboots"]
     if asked["component"] != "nvidia-driver" or "nouveau" not in asked["reason"]:
         raise AssertionError(f"the boot is recorded as {asked}")
-    await eventually(partial(_is_down, w), LONG)
+    await eventually(partial(_is_down, w), LONG, every=1.0)
     # A host that boots is a container that ended: somebody has to start it.
     await w.lab.start(WITH)
     await w.until(host_pool.MACHINE, NAMESPACE, machine(WORKERS, WITH), has("Ready"), LONG)

@@ -35,18 +35,13 @@ _ROOM = "mount -o remount,size=50% /run"
 async def run(report: Report) -> None:
     """The scenario."""
     async with environment(report, meta=1, workers=3) as w:
-        await w.namespace(NAMESPACE)
-        try:
+        async with shared_hosts.bare(w, STAYS, LEAVES):
             await bring(w)
             took = await services(w)
             took |= await host_troubles(w)
             await operator_killed_after_the_record(w)
             await nothing_is_done_where_nothing_may_be(w)
             took |= await replaced(w)
-        finally:
-            await w.lab.reset(STAYS)
-            await w.lab.reset(LEAVES)
-            await w.drop_namespace(NAMESPACE, LONG)
         report.text(table(took))
         report.figures |= {f"{name.replace(' ', '_')}_s": round(s, 1) for name, s in took.items()}
 
@@ -54,8 +49,6 @@ async def run(report: Report) -> None:
 async def bring(w: Environment) -> None:
     """A Cluster with one node of a pool of two, and a pod on it that is to go on."""
     with w.report.step("a node, and a spare host"):
-        for name in (STAYS, LEAVES):
-            await w.lab.reset(name)
         nodes = host_pool.kubenode(w, NAMESPACE, WORKERS, SHOP, 1)
         patience = {"replace": f"{REPLACE_AFTER:.0f}s"}
         nodes["spec"]["remediation"] = {"maxUnhealthy": 1, "patience": patience}
@@ -123,7 +116,8 @@ async def operator_killed_after_the_record(w: Environment) -> None:
 
     def recorded(found: Manifest) -> bool:
         known = (found.get("status") or {}).get("remediation") or {}
-        return bool((known.get("job") or {}).get("id")) and not known.get("well")
+        job = known.get("job") or {}
+        return bool(job.get("id")) and "exit" not in job and not known.get("well")
 
     with w.report.step("the operator is killed between the record of a restart and its end"):
         await root(w, host, "systemctl stop containerd")

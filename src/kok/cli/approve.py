@@ -15,12 +15,19 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.options import KubectlOptions
-from kok.cli.query import FIELD_MANAGER, Refused, admin_kubeconfig, connected
+from kok.cli.query import (
+    FIELD_MANAGER,
+    Refused,
+    admin_kubeconfig,
+    connected,
+    named,
+    namespace_of,
+)
 from kok.kube import kinds
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.kube.errors import Forbidden, NotFound
+from kok.kube.errors import Forbidden
 from kok.kube.http.access import from_kubeconfig
 from kok.kube.objects.machines import brief
 from kok.workload import csr as certificates
@@ -72,11 +79,8 @@ class _Around:
 
 async def _around(cluster: str, namespace: str | None, options: KubectlOptions) -> _Around:
     async with await connected(options) as meta:
-        where = namespace or meta.access.namespace or "default"
-        found = await meta.get(Cluster.info.kind, cluster, where, unread=FREE_FORM)
-        if found is None:
-            text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
-            raise NotFound(404, "NotFound", text)
+        where = namespace_of(meta, namespace)
+        found = await named(meta, Cluster.info.kind, cluster, where, unread=FREE_FORM)
         parsed = Cluster.parse(found)
         listed = await meta.list(Machine.info.kind, where, unread=FREE_FORM, keep=brief)
         machines = unmanaged_nodes.machines_of(parsed, listed)

@@ -12,7 +12,7 @@ from kok.api.machine.host import AbandonedHost
 from kok.api.names import ABANDONED_HOSTS
 from kok.cli.options import KubectlOptions
 from kok.cli.query import connected
-from kok.cli.table import age, cell
+from kok.cli.table import age, cell, empty
 from kok.kube import kinds
 from kok.kube.errors import NotFound
 
@@ -48,9 +48,7 @@ async def strike_off(namespace: str, ident: str, options: KubectlOptions) -> Non
 
 def table(hosts: Mapping[str, AbandonedHost], now: datetime) -> Table:
     """One line a host, the one that was given up first at the top."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("HOST", "MACHINE", "CLUSTER", "AGE", "ID", "WHY", "LEFT TO DO"):
-        out.add_column(heading, no_wrap=True)
+    out = empty("HOST", "MACHINE", "CLUSTER", "AGE", "ID", "WHY", "LEFT TO DO")
     for ident, host in sorted(hosts.items(), key=lambda item: (item[1].since, item[0])):
         where = host.address if host.port == 22 else f"{host.address} port {host.port}"
         cells = (

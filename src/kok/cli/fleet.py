@@ -14,9 +14,8 @@ from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.meta import Condition
 from kok.api.printable import plain
 from kok.cli.options import KubectlOptions
-from kok.cli.query import connected
-from kok.cli.table import age, cell
-from kok.kube.client import Kube
+from kok.cli.query import connected, named, namespace_of
+from kok.cli.table import age, cell, empty
 from kok.kube.errors import NotFound
 
 FLEET = FleetUpgrade.info.kind
@@ -30,11 +29,8 @@ _COLOURS = {"Failed": "red", "Upgrading": "yellow", "Done": "green"}
 async def one(name: str, namespace: str | None, options: KubectlOptions) -> FleetUpgrade:
     """A FleetUpgrade. Raises `NotFound` with a sentence, and `Unreadable`."""
     async with await connected(options) as kube:
-        where = _where(kube, namespace)
-        found = await kube.get(FLEET, name, where)
-    if found is None:
-        raise _missing(name, where)
-    return FleetUpgrade.parse(found)
+        where = namespace_of(kube, namespace)
+        return FleetUpgrade.parse(await named(kube, FLEET, name, where))
 
 
 async def several(
@@ -42,7 +38,7 @@ async def several(
 ) -> Sequence[FleetUpgrade]:
     """All FleetUpgrades of a namespace, or of all of them."""
     async with await connected(options) as kube:
-        found = await kube.list(FLEET, None if everywhere else _where(kube, namespace))
+        found = await kube.list(FLEET, None if everywhere else namespace_of(kube, namespace))
     return [FleetUpgrade.parse(manifest) for manifest in found]
 
 
@@ -55,9 +51,9 @@ async def changes(
     """
     async with await connected(options) as kube:
         fields = {"metadata.name": name} if name is not None else None
-        where = None if everywhere else _where(kube, namespace)
-        if name is not None and where is not None and await kube.get(FLEET, name, where) is None:
-            raise _missing(name, where)
+        where = None if everywhere else namespace_of(kube, namespace)
+        if name is not None and where is not None:
+            await named(kube, FLEET, name, where)
         async with aclosing(kube.watch(FLEET, where, fields=fields)) as events:
             async for event in events:
                 if name is not None and where is not None and event.type == "DELETED":
@@ -71,22 +67,13 @@ async def changes(
                     return
 
 
-def _missing(name: str, where: str) -> NotFound:
-    text = f"there is no FleetUpgrade {name} in namespace {where}; name another with -n"
-    return NotFound(404, "NotFound", text)
-
-
-def _where(kube: Kube, namespace: str | None) -> str:
-    return namespace or kube.access.namespace or "default"
-
-
 # --- tables
 
 
 def overview(fleets: Iterable[FleetUpgrade], now: datetime) -> Table:
     """A line for each FleetUpgrade."""
     headings = ("NAMESPACE", "NAME", "TARGET", "PHASE", "WAVE", "DONE", "FAILED", "SKIPPED", "AGE")
-    out = _empty(*headings, "WHY")
+    out = empty(*headings, "WHY")
     for fleet in fleets:
         status, born = fleet.status, fleet.metadata.creation_timestamp or now
         told = (
@@ -107,7 +94,7 @@ def overview(fleets: Iterable[FleetUpgrade], now: datetime) -> Table:
 
 def clusters(fleet: FleetUpgrade, now: datetime) -> Table:
     """A line for each Cluster of a FleetUpgrade."""
-    out = _empty("CLUSTER", "WAVE", "FROM", "TO", "STATE", "SINCE", "WHY")
+    out = empty("CLUSTER", "WAVE", "FROM", "TO", "STATE", "SINCE", "WHY")
     for key, row in in_order(fleet.status.table()):
         state = cell(row.state)
         state.stylize(_COLOURS.get(row.state, ""))
@@ -121,13 +108,6 @@ def clusters(fleet: FleetUpgrade, now: datetime) -> Table:
 def in_order(rows: dict[str, FleetRow]) -> list[tuple[str, FleetRow]]:
     """Those that need somebody first."""
     return sorted(rows.items(), key=lambda item: (ORDER.index(item[1].state), item[0]))
-
-
-def _empty(*headings: str) -> Table:
-    out = Table(box=None, pad_edge=False)
-    for heading in headings:
-        out.add_column(heading, no_wrap=True)
-    return out
 
 
 def headline(fleet: FleetUpgrade) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -89,3 +90,8 @@ def friendly(act: Callable[[], T]) -> T:
         return act()
     except (KubeError, Unreadable) as error:
         fail(str(error))
+
+
+def ask(asked: Coroutine[Any, Any, T]) -> T:
+    """What was asked for; refusals end the command as with `friendly`."""
+    return friendly(lambda: asyncio.run(asked))

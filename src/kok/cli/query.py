@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,11 +47,8 @@ class Row:
 async def admin_kubeconfig(cluster: str, namespace: str | None, options: KubectlOptions) -> str:
     """The kubeconfig of a business cluster. Raises `NotFound` or `Refused` with a sentence."""
     async with await connected(options) as kube:
-        where = namespace or kube.access.namespace or "default"
-        found = await kube.get(Cluster.info.kind, cluster, where)
-        if found is None:
-            text = f"there is no Cluster {cluster} in namespace {where}; name another with -n"
-            raise NotFound(404, "NotFound", text)
+        where = namespace_of(kube, namespace)
+        found = await named(kube, Cluster.info.kind, cluster, where)
         secret = await kube.get(kinds.SECRET, admin_kubeconfig_secret(cluster), where)
     if secret is None or "kubeconfig" not in (secret.get("data") or {}):
         text = f"Cluster {where}/{cluster} has no kubeconfig yet: {_ready(found)[2] or 'no status'}"
@@ -99,7 +97,7 @@ async def overview(
 ) -> list[Row]:
     """All objects of the kinds in `SHOWN`, kind by kind."""
     async with await connected(options) as kube:
-        where = None if everywhere else namespace or kube.access.namespace or "default"
+        where = None if everywhere else namespace_of(kube, namespace)
         at = now or datetime.now(UTC)
         rows = await asyncio.gather(*(_rows(kube, kind, where, at) for kind in SHOWN))
     return [row for some in rows for row in some]
@@ -109,6 +107,22 @@ async def connected(options: KubectlOptions) -> Kube:
     """A client of the meta cluster as whom the command line says; raises `AccessError`."""
     access = await asyncio.to_thread(from_environment, options)
     return Kube(access, field_manager=FIELD_MANAGER)
+
+
+def namespace_of(kube: Kube, namespace: str | None) -> str:
+    """Where to look: as asked for, or as the kubeconfig says."""
+    return namespace or kube.access.namespace or "default"
+
+
+async def named(
+    kube: Kube, kind: Kind, name: str, namespace: str, *, unread: Collection[str] = ()
+) -> Manifest:
+    """One object. Raises `NotFound` with a sentence if it is not there, otherwise as `Kube.get`."""
+    found = await kube.get(kind, name, namespace, unread=unread)
+    if found is None:
+        text = f"there is no {kind.kind} {name} in namespace {namespace}; name another with -n"
+        raise NotFound(404, "NotFound", text)
+    return found
 
 
 async def _rows(kube: Kube, kind: Kind, namespace: str | None, now: datetime) -> list[Row]:

@@ -13,19 +13,21 @@ from kok.api.machine.rollout import RolloutNode, RolloutStatus
 from kok.api.meta import Manifest
 from kok.api.printable import plain
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
-from kok.cli.table import age, cell
+from kok.cli.query import Refused, connected, named, namespace_of
+from kok.cli.table import age, cell, empty
 from kok.kube.client import Kube
 from kok.kube.errors import NotFound
 
 KIND = KubeNode.info.kind
+_ENDS = frozenset({"RolledOut", "NodesSkipped", "RolledBack", "RolloutAborted"})
+"""Reasons of the condition `RolledOut` of a rollout that has come to its end."""
 _COLOURS = {"Failed": "red", "RollingBack": "red", "RolledBack": "red", "Skipped": "yellow"}
 
 
 async def one(name: str, namespace: str | None, options: KubectlOptions) -> KubeNode:
     """A KubeNode. Raises `NotFound` with a sentence, and `Unreadable`."""
     async with await connected(options) as kube:
-        return await _found(kube, name, _where(kube, namespace))
+        return await _found(kube, name, namespace_of(kube, namespace))
 
 
 async def several(
@@ -33,7 +35,7 @@ async def several(
 ) -> Sequence[KubeNode]:
     """All KubeNodes of a namespace, or of all of them."""
     async with await connected(options) as kube:
-        found = await kube.list(KIND, None if everywhere else _where(kube, namespace))
+        found = await kube.list(KIND, None if everywhere else namespace_of(kube, namespace))
     return [KubeNode.parse(manifest) for manifest in found]
 
 
@@ -45,7 +47,7 @@ async def changes(
     Raises `NotFound` with a sentence if it is not there, or goes.
     """
     async with await connected(options) as kube:
-        where = _where(kube, namespace)
+        where = namespace_of(kube, namespace)
         await _found(kube, name, where)
         async with aclosing(kube.watch(KIND, where, fields={"metadata.name": name})) as events:
             async for event in events:
@@ -61,15 +63,21 @@ async def changes(
 
 def over(kubenode: KubeNode) -> bool:
     """Whether nothing more comes of what its spec says now."""
-    status = kubenode.status
-    seen = status.observed_generation == kubenode.metadata.generation
-    return seen and (status.rollout is None or status.rollout.ended_at is not None)
+    status, generation = kubenode.status, kubenode.metadata.generation
+    if status.observed_generation != generation:
+        return False
+    if status.rollout is None:
+        return True
+    # The record is written first, and what is said of it follows.
+    told = status.condition("RolledOut")
+    said = told is not None and told.observed_generation == generation and told.reason in _ENDS
+    return said and status.rollout.ended_at is not None
 
 
 async def pause(name: str, namespace: str | None, options: KubectlOptions, *, paused: bool) -> str:
     """Writes `spec.rollout.paused`; a sentence on what that means. Raises `KubeError`."""
     async with await connected(options) as kube:
-        where = _where(kube, namespace)
+        where = namespace_of(kube, namespace)
         kubenode = await _found(kube, name, where)
         if kubenode.spec.rollout.paused is paused:
             return f"KubeNode {where}/{name}: spec.rollout.paused is {str(paused).lower()} already"
@@ -85,7 +93,7 @@ async def pause(name: str, namespace: str | None, options: KubectlOptions, *, pa
 async def abort(name: str, namespace: str | None, options: KubectlOptions) -> str:
     """Writes `spec.rollout.abort`; a sentence on what that means. Raises `KubeError` and `Refused`."""
     async with await connected(options) as kube:
-        where = _where(kube, namespace)
+        where = namespace_of(kube, namespace)
         kubenode = await _found(kube, name, where)
         rollout = kubenode.status.rollout
         if rollout is None or rollout.ended_at is not None:
@@ -98,20 +106,12 @@ async def abort(name: str, namespace: str | None, options: KubectlOptions) -> st
 
 
 async def _found(kube: Kube, name: str, where: str) -> KubeNode:
-    found = await kube.get(KIND, name, where)
-    if found is None:
-        text = f"there is no KubeNode {name} in namespace {where}; name another with -n"
-        raise NotFound(404, "NotFound", text)
-    return KubeNode.parse(found)
+    return KubeNode.parse(await named(kube, KIND, name, where))
 
 
 async def _patch(kube: Kube, kubenode: KubeNode, rollout: Manifest) -> None:
     patch = {"spec": {"rollout": rollout}}
     await kube.patch(KIND, kubenode.name, kubenode.namespace, patch)
-
-
-def _where(kube: Kube, namespace: str | None) -> str:
-    return namespace or kube.access.namespace or "default"
 
 
 # --- tables
@@ -120,7 +120,7 @@ def _where(kube: Kube, namespace: str | None) -> str:
 def overview(kubenodes: Iterable[KubeNode], now: datetime) -> Table:
     """A line for each KubeNode."""
     headings = ("NAMESPACE", "NAME", "ROLLOUT", "PHASE", "BATCH", "UPDATED", "SINCE")
-    out = _empty(*headings, "WHY")
+    out = empty(*headings, "WHY")
     for kubenode in kubenodes:
         found = kubenode.status.rollout
         told = [kubenode.namespace, kubenode.name]
@@ -136,7 +136,7 @@ def overview(kubenodes: Iterable[KubeNode], now: datetime) -> Table:
 
 def nodes(kubenode: KubeNode, now: datetime) -> Table:
     """A line for each node that was begun and is not through, and for each that comes next."""
-    out = _empty("MACHINE", "STATE", "SINCE", "WHY")
+    out = empty("MACHINE", "STATE", "SINCE", "WHY")
     found = kubenode.status.rollout
     if found is None:
         return out
@@ -147,13 +147,6 @@ def nodes(kubenode: KubeNode, now: datetime) -> Table:
         out.add_row(cell(row.machine), state, cell(since), cell(row.why))
     for name in found.next:
         out.add_row(cell(name), cell("Next"), cell(""), cell(""))
-    return out
-
-
-def _empty(*headings: str) -> Table:
-    out = Table(box=None, pad_edge=False)
-    for heading in headings:
-        out.add_column(heading, no_wrap=True)
     return out
 
 

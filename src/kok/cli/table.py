@@ -1,4 +1,4 @@
-"""The table of `kok status`."""
+"""The table of `kok status`, and what all tables have in common."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def print_whole(found: Table) -> None:
 
 def table(rows: Sequence[Row]) -> Table:
     """One line an object; why it is not ready stands at its end."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("KIND", "NAMESPACE", "NAME", "PHASE", "READY", "AGE", "WHY"):
-        out.add_column(heading, no_wrap=True)
+    out = empty("KIND", "NAMESPACE", "NAME", "PHASE", "READY", "AGE", "WHY")
     for row in rows:
         ready = cell(row.ready or "-")
         ready.stylize(_COLOURS.get(row.ready or "", ""))
@@ -44,6 +42,14 @@ def table(rows: Sequence[Row]) -> Table:
         old = "" if row.age is None else age(row.age)
         cells = (row.kind, row.namespace, row.name, row.phase)
         out.add_row(*map(cell, cells), ready, cell(old), cell(why))
+    return out
+
+
+def empty(*headings: str) -> Table:
+    """A table with these headings, and no row so far."""
+    out = Table(box=None, pad_edge=False)
+    for heading in headings:
+        out.add_column(heading, no_wrap=True)
     return out
 
 

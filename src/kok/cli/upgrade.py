@@ -19,10 +19,9 @@ from kok.api.cluster.upgrade import PreflightStatus, UpgradeFinding
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_PREFLIGHT
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
-from kok.cli.table import cell
+from kok.cli.query import Refused, connected, named, namespace_of
+from kok.cli.table import cell, empty
 from kok.kube.client import Kube
-from kok.kube.errors import NotFound
 
 KIND = Cluster.info.kind
 PROGRESSING = "Progressing"
@@ -128,9 +127,7 @@ def _line(cluster: Cluster, version: str) -> tuple[str, bool | None]:
 
 def table(findings: list[UpgradeFinding]) -> Table:
     """One line a finding, errors first."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("SEVERITY", "CHECK", "OBJECT", "WHAT, AND WHAT TO DO"):
-        out.add_column(heading, no_wrap=True)
+    out = empty("SEVERITY", "CHECK", "OBJECT", "WHAT, AND WHAT TO DO")
     for one in findings:
         severity = cell("Consented" if one.consented else one.severity)
         severity.stylize("red" if one.blocks else "yellow")
@@ -144,11 +141,7 @@ async def _found(
 ) -> AsyncIterator[tuple[Kube, Cluster]]:
     """The meta cluster, and the Cluster as it is now."""
     async with await connected(options) as kube:
-        where = namespace or kube.access.namespace or "default"
-        found = await kube.get(KIND, name, where)
-        if found is None:
-            text = f"there is no Cluster {name} in namespace {where}; name another with -n"
-            raise NotFound(404, "NotFound", text)
+        found = await named(kube, KIND, name, namespace_of(kube, namespace))
         yield kube, Cluster.parse(found)
 
 

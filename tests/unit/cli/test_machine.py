@@ -87,6 +87,16 @@ async def test_hosts_of_a_file_are_looked_at_before_there_is_any_cluster(
     assert not host.home.exists(), "nothing was changed there"
 
 
+async def test_an_address_that_is_none_is_a_finding(
+    host: FakeHost, tmp_path: Path, run: Run, api: FakeApi
+) -> None:
+    made = kubenode(host, artifacts={"baseURL": "http://[mirror"})
+    file = written(tmp_path / "nodes.yaml", made, credentials(host))
+    code, output, _ = await run("machine", "check", "-f", file, "-n", "ns")
+    assert "http://[mirror/ (the software of nodes) cannot be reached from the host" in output
+    assert code == 1
+
+
 async def test_the_api_of_a_cluster_must_be_reached_from_the_host(
     host: FakeHost, tmp_path: Path, run: Run, api: FakeApi
 ) -> None:
@@ -137,6 +147,8 @@ async def test_a_host_may_be_described_by_options(
     where = ("--address", "127.0.0.1", "--port", str(host.port))
     code, output, errors = await run("machine", "check", *where, "-i", str(key), "-n", "ns")
     assert findings(output)["HostKey"] == "Warning", errors
+    code, _, errors = await run("machine", "check", *where, "-i", "/dev/zero")
+    assert (code, "/dev/zero is larger than 4 MiB" in errors) == (1, True)
     code, _, errors = await run("machine", "check", *where)
     assert (code, errors.startswith("kok: say how to log in")) == (1, True)
     code, _, errors = await run("machine", "check")
@@ -184,6 +196,16 @@ async def test_what_a_component_wrote_on_the_host_is_read_there(
     assert "other went wrong" not in output
     code, _, errors = await run("machine", "logs", "w1", "-n", "ns", "--component", "../tool")
     assert (code, "write the name of a Component" in errors) == (1, True)
+
+
+async def test_of_a_log_as_much_is_read_as_was_asked_for(installed: FakeHost, run: Run) -> None:
+    log = installed.home / "jobs/job-of-tool/log"
+    log.write_text("".join(f"{number} {'x' * 200}\n" for number in range(10_000)))
+    asked = ("--component", "tool", "--tail", "10000")
+    code, output, errors = await run("machine", "logs", "w1", "-n", "ns", *asked)
+    assert code == 0, errors
+    assert f"\n9999 {'x' * 200}\n" in output
+    assert f"\n0 {'x' * 200}\n" in output
 
 
 async def test_nobody_logs_in_to_a_host_with_another_key(

@@ -31,7 +31,8 @@ def a_kubenode(namespace: str = "ns", *, reason: str = "RollingOut", **changes: 
     ).model_copy(update=changes)
     status = KubeNodeStatus(observed_generation=1, rollout=now)
     good = reason == "RolledOut"
-    status.set_condition("RolledOut", good, reason, "1 of 4 nodes are through", now=NOW)
+    text = "1 of 4 nodes are through"
+    status.set_condition("RolledOut", good, reason, text, now=NOW, generation=1)
     return {
         "apiVersion": "kok.dev/v1alpha1",
         "kind": "KubeNode",
@@ -107,6 +108,15 @@ async def test_it_is_followed_to_its_end(api: FakeApi, run: Run) -> None:
     code, out, _ = await run("rollout", "status", "workers", "-w")
     assert code == 1
     assert (await run("rollout", "status", "-w"))[0] == 1
+
+
+def test_one_that_has_ended_is_followed_until_that_is_said_of_it() -> None:
+    done = {"phase": "Done", "ended_at": NOW, "updated": 4, "nodes": [], "next": []}
+    assert rollout.over(KubeNode.parse(a_kubenode(reason="RolledOut", **done)))
+    assert not rollout.over(KubeNode.parse(a_kubenode(reason="RollingOut", **done)))
+    of_before = a_kubenode(reason="RolledOut", **done)
+    of_before["metadata"]["generation"] = of_before["status"]["observedGeneration"] = 2
+    assert not rollout.over(KubeNode.parse(of_before))
 
 
 def test_a_change_is_told_once() -> None:

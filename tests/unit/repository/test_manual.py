@@ -55,6 +55,18 @@ def test_figures_take_the_place_of_those_before(tmp_path: Path) -> None:
     assert manual.read_text().startswith(MANUAL.partition("<!-- figures -->")[0])
 
 
+def test_the_readme_shows_how_soon_hosts_recover(tmp_path: Path) -> None:
+    readme, benchmarks = tmp_path / "README.md", tmp_path / "docs" / "benchmarks.md"
+    before = (conditions.ROOT / "README.md").read_text()
+    readme.write_text(before)
+    for suite, seconds in (("machine-recovery", 1.5), ("machine-join", 9.5)):
+        page.write(suite, page.table([figure(suite, seconds, "s", 5)], {}), benchmarks)
+    head, _, rest = readme.read_text().partition("<!-- figures -->")
+    assert re.findall(r"(?m)^\| (machine-\S+) \| (\S+)", rest) == [("machine-recovery", "1.50")]
+    assert before.startswith(head)
+    assert before.endswith(rest.partition("<!-- end of figures -->")[2])
+
+
 def test_its_examples_are_what_the_api_takes() -> None:
     kinds = {kind.info.kind.kind: crd(kind) for kind in KINDS}
     blocks = re.findall(r"(?m)^((?:    (?:apiVersion|kind): .*\n)(?:(?:    .*)?\n)*)", MANUAL)

@@ -1,4 +1,4 @@
-"""Each promise of docs/security.md names the tests that hold it, and these exist."""
+"""Each promise of docs/security.md, and each fault in docs/machines.md, names the tests that hold it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ WITHOUT = {
 """Sections that promise nothing."""
 
 
+def shown_faults() -> dict[str, list[str]]:
+    """What shows them, by what happens, as the manual about machines lists it."""
+    manual = (conditions.ROOT / "docs" / "machines.md").read_text()
+    section = manual.partition("## Faults, and what shows them")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (.+?) \| .+ \| (.+?) \|$", section)
+    return {what: re.findall(r"`([^`]+)`", shown) for what, shown in rows[1:]}
+
+
 def promises() -> Iterator[tuple[str, str]]:
     """Section and text of each item of a list under a heading that makes promises."""
     for section in re.split(r"(?m)^## ", PAGE)[1:]:
@@ -39,7 +47,15 @@ def test_every_promise_names_its_test() -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("named", sorted(set(named_tests())))
+def test_every_fault_names_what_shows_it() -> None:
+    faults = shown_faults()
+    assert len(faults) > 12
+    assert [what for what, shown in faults.items() if not shown] == []
+
+
+@pytest.mark.parametrize(
+    "named", sorted({*named_tests(), *(one for shown in shown_faults().values() for one in shown)})
+)
 def test_a_test_that_a_promise_names_exists(named: str) -> None:
     """`path` for all tests of a file, or `path::name`; a scenario of the lab is a file."""
     path, _, name = named.partition("::")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from kok.api.cluster.fleetstatus import FleetUpgradeStatus
 from kok.api.fields import (
-    EITHER,
-    INT_OR_STRING,
     Cron,
     Duration,
     KubernetesVersion,
@@ -21,6 +19,7 @@ from kok.api.fields import (
     says,
 )
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, kok_kind
+from kok.api.shares import Share, number_or_share
 from kok.api.versionrules import kubernetes_version
 
 RECORDED = "the plan is recorded at the start; delete the FleetUpgrade and create another one"
@@ -28,21 +27,8 @@ CANARY, REST = "canary", "rest"
 """The waves where a spec has none."""
 
 
-# A text beside a number has no bound for the API server: a pattern would cost too much, a list does not.
-_SHARES = [f"{share}%" for share in range(1, 101)]
-
-Share = Annotated[
-    Annotated[int, Field(ge=1, le=9999)]
-    | Annotated[str, Field(pattern=r"^([1-9][0-9]?|100)%$", max_length=4)],
-    WithJsonSchema(
-        {
-            INT_OR_STRING: True,
-            EITHER: rule(
-                "write a number from 1 to 9999, or a share from 1% to 100%, such as 10 or 25%",
-                f"type(self) == int ? self >= 1 && self <= 9999 : self in {_SHARES}",
-            ),
-        }
-    ),
+ClusterShare = Annotated[
+    Annotated[int, Field(ge=1, le=9999)] | Share, number_or_share(1, 9999, such_as=10)
 ]
 """A number of Clusters, or a share of them."""
 
@@ -171,7 +157,7 @@ class FleetWave(ApiModel):
     wave before it has."""
     names: list[FleetMember] = Field(default_factory=list, max_length=128)
     """The wave takes these Clusters."""
-    max_parallel: Share = 10
+    max_parallel: ClusterShare = 10
     """How many Clusters may be under way at the same time, as a number or as a share of the wave."""
     soak: Duration = "0s"
     """How long the Clusters of the wave have to prove themselves before the next one begins: one that
@@ -221,7 +207,7 @@ class FleetUpgradeSpec(ApiModel):
         },
     )
     """In which order; by default one Cluster first (`canary`) and then the others (`rest`)."""
-    stop_after_failures: Share = 1
+    stop_after_failures: ClusterShare = 1
     """With so many failed Clusters, as a number or as a share of all that are to be upgraded, no
     further one is raised. A wave of which none got through stops it, too."""
     window: FleetWindow | None = None

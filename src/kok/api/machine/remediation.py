@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from kok.api.fields import EITHER, INT_OR_STRING, Duration, rule
+from kok.api.fields import Duration
 from kok.api.meta import ApiModel
+from kok.api.shares import Share, number_or_share
 
 Rung = Literal["Restart", "Reinstall", "Reboot", "Replace"]
 """What is tried of a host, from the mildest on."""
@@ -17,21 +18,8 @@ HISTORY = 8
 DRIFTS = 16
 """Deviations that a status shows."""
 
-# A text beside a number has no bound for the API server: a pattern would cost too much, a list does not.
-_SHARES = [f"{share}%" for share in range(1, 101)]
-
 MaxUnhealthy = Annotated[
-    Annotated[int, Field(ge=0, le=1000)]
-    | Annotated[str, Field(pattern=r"^([1-9][0-9]?|100)%$", max_length=4)],
-    WithJsonSchema(
-        {
-            INT_OR_STRING: True,
-            EITHER: rule(
-                "write a number from 0 to 1000, or a share from 1% to 100%, such as 2 or 25%",
-                f"type(self) == int ? self >= 0 && self <= 1000 : self in {_SHARES}",
-            ),
-        }
-    ),
+    Annotated[int, Field(ge=0, le=1000)] | Share, number_or_share(0, 1000, such_as=2)
 ]
 """A number of nodes, or a share of them."""
 

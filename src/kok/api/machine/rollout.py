@@ -5,40 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from kok.api.fields import EITHER, INT_OR_STRING, Duration, ObjectName, rule
+from kok.api.fields import Duration, ObjectName
 from kok.api.meta import ApiModel
-
-# A text beside a number has no bound for the API server: a pattern would cost too much, a list does not.
-_SHARES = [f"{share}%" for share in range(1, 101)]
+from kok.api.shares import Share, number_or_share
 
 NodeShare = Annotated[
-    Annotated[int, Field(ge=1, le=1000)]
-    | Annotated[str, Field(pattern=r"^([1-9][0-9]?|100)%$", max_length=4)],
-    WithJsonSchema(
-        {
-            INT_OR_STRING: True,
-            EITHER: rule(
-                "write a number from 1 to 1000, or a share from 1% to 100%, such as 2 or 25%",
-                f"type(self) == int ? self >= 1 && self <= 1000 : self in {_SHARES}",
-            ),
-        }
-    ),
+    Annotated[int, Field(ge=1, le=1000)] | Share, number_or_share(1, 1000, such_as=2)
 ]
-"""A number of nodes, or a share of them: rounded down, and never less than one."""
-
-
-def resolved(share: int | str, nodes: int) -> int:
-    """A number of nodes, of a number or a share of them: rounded down, one at least.
-
-    >>> resolved("25%", 6)
-    1
-    """
-    if isinstance(share, int):
-        return max(1, share)
-    return max(1, nodes * int(share.removesuffix("%")) // 100)
-
+"""A number of nodes, or a share of them."""
 
 OnDrainTimeout = Literal["Stop", "Skip", "Force"]
 OnFailure = Literal["Stop", "Rollback"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kok.api.printable import plain
-from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, friendly
+from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, ask
 
 clusters = typer.Typer()
 
@@ -26,7 +25,7 @@ def admin_kubeconfig(
     """Print the admin kubeconfig of a business cluster."""
     from kok.cli import query  # noqa: PLC0415
 
-    text = friendly(lambda: asyncio.run(query.admin_kubeconfig(cluster, namespace, options)))
+    text = ask(query.admin_kubeconfig(cluster, namespace, options))
     sys.stdout.write(text)
 
 
@@ -42,7 +41,7 @@ def status(
     from kok.cli.query import overview  # noqa: PLC0415
     from kok.cli.table import show  # noqa: PLC0415
 
-    rows = friendly(lambda: asyncio.run(overview(namespace, options, everywhere=everywhere)))
+    rows = ask(overview(namespace, options, everywhere=everywhere))
     if not rows:
         typer.echo("no objects of KOK found; look into all namespaces with -A")
         return
@@ -67,9 +66,9 @@ def doctor(
     from kok.cli.table import print_whole  # noqa: PLC0415
 
     if cleaned is not None:
-        friendly(lambda: asyncio.run(strike_off(operators, cleaned, options)))
+        ask(strike_off(operators, cleaned, options))
         return
-    hosts = friendly(lambda: asyncio.run(abandoned_hosts(operators, options)))
+    hosts = ask(abandoned_hosts(operators, options))
     if not hosts:
         typer.echo("no host was left without a clean-up")
         return
@@ -99,18 +98,16 @@ def upgrade(
     from kok.cli.table import print_whole  # noqa: PLC0415
 
     if check:
-        asked = upgrades.check(cluster, to, namespace, options, timeout)
-        found = friendly(lambda: asyncio.run(asked))
+        found = ask(upgrades.check(cluster, to, namespace, options, timeout))
         if found.findings:
             print_whole(upgrades.table(found.findings))
         blocking = sum(one.blocks for one in found.findings)
         typer.echo(f"{blocking} of these block it" if blocking else f"{to} can be gone to")
         raise typer.Exit(0 if found.passed else 1)
-    begun = upgrades.begin(cluster, to, namespace, options)
-    for sentence in friendly(lambda: asyncio.run(begun)):
+    for sentence in ask(upgrades.begin(cluster, to, namespace, options)):
         typer.echo(plain(sentence))
     if watch:
         followed = upgrades.follow(
             cluster, to, namespace, options, lambda line: typer.echo(plain(line))
         )
-        raise typer.Exit(0 if friendly(lambda: asyncio.run(followed)) else 1)
+        raise typer.Exit(0 if ask(followed) else 1)

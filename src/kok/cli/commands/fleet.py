@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, friendly
+from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, ask
 
 fleet = typer.Typer(help="What concerns FleetUpgrades.", no_args_is_help=True)
 
@@ -41,16 +40,15 @@ def fleet_status(
     if watch:
         seen = fleets.Follower(name is not None, typer.echo)
         following = fleets.changes(name, namespace, options, everywhere=everywhere)
-        friendly(lambda: asyncio.run(seen.follow(following)))
+        ask(seen.follow(following))
         if name is not None and seen.failed:
             raise typer.Exit(1)
     elif name is not None:
-        found = friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+        found = ask(fleets.one(name, namespace, options))
         typer.echo(fleets.headline(found))
         print_whole(fleets.clusters(found, datetime.now(UTC)))
     else:
-        asked = fleets.several(namespace, options, everywhere=everywhere)
-        listed = friendly(lambda: asyncio.run(asked))
+        listed = ask(fleets.several(namespace, options, everywhere=everywhere))
         if not listed:
             typer.echo("no FleetUpgrade found; look into all namespaces with -A")
             return
@@ -68,5 +66,5 @@ def fleet_report(
     """Print what came of a FleetUpgrade, as Markdown."""
     from kok.cli import fleet as fleets  # noqa: PLC0415
 
-    found = friendly(lambda: asyncio.run(fleets.one(name, namespace, options)))
+    found = ask(fleets.one(name, namespace, options))
     sys.stdout.write(fleets.markdown(found))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from kok.api.printable import plain
-from kok.cli.options import KubectlOptions, Namespace, as_kubectl, fail, friendly
+from kok.cli.options import KubectlOptions, Namespace, as_kubectl, ask, fail
 
 machine = typer.Typer(help="What concerns Machines and their hosts.", no_args_is_help=True)
 
@@ -69,8 +68,7 @@ def check_hosts(
         )
         return [host, candidates.key_file(identity, where)] if identity else [host]
 
-    asked = checks.check(objects, cluster, namespace, options)
-    found = friendly(lambda: asyncio.run(asked))
+    found = ask(checks.check(objects, cluster, namespace, options))
     print_whole(checks.table(found))
     typer.echo(checks.summary(found))
     raise typer.Exit(0 if all(one.passed for one in found) else 1)
@@ -101,7 +99,7 @@ def machine_logs(
         name, namespace, options, typer.echo, component=component, lines=lines, follow=follow
     )
     try:
-        friendly(lambda: asyncio.run(asked))
+        ask(asked)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -112,7 +110,7 @@ def machine_shell(name: Name, namespace: Namespace = None, *, options: KubectlOp
     """Open a shell on a Machine's host, as the user and with the Secret that its spec names."""
     from kok.cli.machines.terminal import attach  # noqa: PLC0415
 
-    raise typer.Exit(friendly(lambda: asyncio.run(attach(name, namespace, options))))
+    raise typer.Exit(ask(attach(name, namespace, options)))
 
 
 @machine.command(name="plan")
@@ -127,7 +125,7 @@ def machine_plan(
     from kok.cli.machines import plan as plans  # noqa: PLC0415
     from kok.cli.table import print_whole  # noqa: PLC0415
 
-    found = friendly(lambda: asyncio.run(plans.plan(name, namespace, options)))
+    found = ask(plans.plan(name, namespace, options))
     if found.empty:
         typer.echo(plain(f"nothing is to be done for {found.title}"))
     for each in plans.tables(found):
@@ -140,4 +138,4 @@ def machine_release(name: Name, namespace: Namespace = None, *, options: Kubectl
     """Have a Machine go and leave its host the node that it is: nothing is stopped, drained or removed."""
     from kok.cli.machines.release import release  # noqa: PLC0415
 
-    typer.echo(plain(friendly(lambda: asyncio.run(release(name, namespace, options)))))
+    typer.echo(plain(ask(release(name, namespace, options))))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from kok.api.printable import plain
-from kok.cli.options import KubectlOptions, Namespace, as_kubectl, friendly
+from kok.cli.options import KubectlOptions, Namespace, as_kubectl, ask
 
 node = typer.Typer(help="What concerns nodes of business clusters.", no_args_is_help=True)
 
@@ -25,6 +24,6 @@ def approve_node(
     """Approve the serving certificates that a node asks for that belongs to no Machine."""
     from kok.cli.approve import approve  # noqa: PLC0415
 
-    done = friendly(lambda: asyncio.run(approve(cluster, name, namespace, options)))
+    done = ask(approve(cluster, name, namespace, options))
     for request in done:
         typer.echo(plain(f"CertificateSigningRequest {request} of Node {name} is approved"))

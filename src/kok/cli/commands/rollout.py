@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, fail, friendly
+from kok.cli.options import Everywhere, KubectlOptions, Namespace, as_kubectl, ask, fail
 
 rollout = typer.Typer(help="How the software of KubeNodes goes out.", no_args_is_help=True)
 
@@ -44,16 +43,15 @@ def rollout_status(
     if name is not None and watch:
         seen = rollouts.Follower(typer.echo)
         following = rollouts.changes(name, namespace, options)
-        friendly(lambda: asyncio.run(seen.follow(following)))
+        ask(seen.follow(following))
         if seen.failed:
             raise typer.Exit(1)
     elif name is not None:
-        found = friendly(lambda: asyncio.run(rollouts.one(name, namespace, options)))
+        found = ask(rollouts.one(name, namespace, options))
         typer.echo(rollouts.headline(found))
         print_whole(rollouts.nodes(found, datetime.now(UTC)))
     else:
-        asked = rollouts.several(namespace, options, everywhere=everywhere)
-        listed = friendly(lambda: asyncio.run(asked))
+        listed = ask(rollouts.several(namespace, options, everywhere=everywhere))
         if not listed:
             typer.echo("no KubeNode found; look into all namespaces with -A")
             return
@@ -71,8 +69,7 @@ def rollout_pause(
     """Begin no further node; those under way are brought to their end."""
     from kok.cli import rollout as rollouts  # noqa: PLC0415
 
-    asked = rollouts.pause(name, namespace, options, paused=True)
-    typer.echo(friendly(lambda: asyncio.run(asked)))
+    typer.echo(ask(rollouts.pause(name, namespace, options, paused=True)))
 
 
 @rollout.command(name="resume")
@@ -86,8 +83,7 @@ def rollout_resume(
     """Go on with a rollout that was paused."""
     from kok.cli import rollout as rollouts  # noqa: PLC0415
 
-    asked = rollouts.pause(name, namespace, options, paused=False)
-    typer.echo(friendly(lambda: asyncio.run(asked)))
+    typer.echo(ask(rollouts.pause(name, namespace, options, paused=False)))
 
 
 @rollout.command(name="abort")
@@ -101,5 +97,4 @@ def rollout_abort(
     """End a rollout: nodes under way go back, the others stay as they are."""
     from kok.cli import rollout as rollouts  # noqa: PLC0415
 
-    asked = rollouts.abort(name, namespace, options)
-    typer.echo(friendly(lambda: asyncio.run(asked)))
+    typer.echo(ask(rollouts.abort(name, namespace, options)))

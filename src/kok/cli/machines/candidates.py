@@ -143,9 +143,12 @@ def described(
 def key_file(path: str, namespace: str) -> Manifest:
     """A Secret with the private key of a file. Raises `Refused`."""
     try:
-        content = Path(path).expanduser().read_bytes()[: MOST + 1]
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(MOST + 1)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MOST:
+        raise Refused(f"{path} is larger than {MOST >> 20} MiB, and no private key")
     data = {"ssh-privatekey": base64.b64encode(content).decode()}
     return {"kind": "Secret", "metadata": {"name": _HERE, "namespace": namespace}, "data": data}
 

@@ -22,8 +22,8 @@ from kok.api.machine.machine import Finding
 from kok.cli.machines.candidates import Candidate, Files
 from kok.cli.machines.logins import connections, login, target
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
-from kok.cli.table import cell
+from kok.cli.query import Refused, connected, namespace_of
+from kok.cli.table import cell, empty
 from kok.kube.http.access import AccessError
 from kok.kube.objects.addresses import address
 from kok.operators.machine.component import catalog
@@ -82,7 +82,7 @@ async def check(
         files = Files(None, namespace or "default")
         return await _check(files, objects, cluster)
     async with kube:
-        files = Files(kube, namespace or kube.access.namespace or "default")
+        files = Files(kube, namespace_of(kube, namespace))
         return await _check(files, objects, cluster)
 
 
@@ -134,10 +134,8 @@ async def _findings(files: Files, made: Connections, candidate: Candidate) -> li
         text = f"Cluster {candidate.cluster} does not exist yet, so that its API was not looked for"
         found.append(_finding("Cluster", text, "Warning"))
     wanted = destinations(candidate, cluster)
-    towards = urlsplit(cluster.status.endpoint or "").hostname if cluster is not None else None
-    survey = await commands.look(
-        connection, (), tuple(wanted), towards or "", lambda: datetime.now(UTC)
-    )
+    towards = _hostname(cluster.status.endpoint or "") if cluster is not None else ""
+    survey = await commands.look(connection, (), tuple(wanted), towards, lambda: datetime.now(UTC))
     unresolved = await _unresolved(connection, wanted)
     found += _unreached(survey, wanted, unresolved)
     return [*found, *_of_host(candidate, cluster, survey, connection)]
@@ -199,7 +197,7 @@ def _upstream(kubenode: KubeNode | None, cluster: Cluster | None) -> list[str]:
 
 async def _unresolved(connection: Connection, wanted: Iterable[str]) -> set[str]:
     """The names among them that the host cannot resolve; none if it has no program to ask."""
-    hosts = {urlsplit(url).hostname or "" for url in wanted}
+    hosts = {_hostname(url) for url in wanted}
     named = sorted(one for one in hosts if one and address(one) is None)
     text = shell.compose(
         {},
@@ -210,6 +208,14 @@ async def _unresolved(connection: Connection, wanted: Iterable[str]) -> set[str]
     output = await connection.run(text, deadline=RESOLVE_DEADLINE)
     said = {line.removeprefix("unresolved ") for line in output.splitlines()}
     return said & set(named)
+
+
+def _hostname(url: str) -> str:
+    """Empty where the URL is none, which the host tells when it is to reach it."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _unreached(
@@ -224,7 +230,7 @@ def _unreached(
         )
     for url, destination in wanted.items():
         problem = survey.unreachable.get(url)
-        if problem is None or urlsplit(url).hostname in unresolved:
+        if problem is None or _hostname(url) in unresolved:
             continue
         yield _finding(
             destination.check,
@@ -276,9 +282,7 @@ def _finding(check: str, message: str, level: Level = "Error") -> Finding:
 
 def table(checked: Iterable[Checked]) -> Table:
     """One line a finding."""
-    out = Table(box=None, pad_edge=False)
-    for heading in ("HOST", "ADDRESS", "LEVEL", "CHECK", "FINDING"):
-        out.add_column(heading, no_wrap=True)
+    out = empty("HOST", "ADDRESS", "LEVEL", "CHECK", "FINDING")
     for host in checked:
         for finding in host.findings:
             level = cell(finding.level)

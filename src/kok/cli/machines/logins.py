@@ -10,9 +10,8 @@ from kok.api.machine.host import Host
 from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
+from kok.cli.query import Refused, connected, named, namespace_of
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.kube.errors import NotFound
 from kok.operators.machine.machine.view import expected_key
 from kok.operators.machine.remote.host_credentials import HostCredentials, read_secrets
 from kok.operators.machine.remote.ssh import (
@@ -77,11 +76,8 @@ async def host_of(
 ) -> AsyncIterator[Connection]:
     """The host of a Machine, whose key is checked. Raises `KubeError`."""
     async with await connected(options) as kube:
-        where = namespace or kube.access.namespace or "default"
-        found = await kube.get(Machine.info.kind, name, where, unread=FREE_FORM)
-        if found is None:
-            text = f"there is no Machine {name} in namespace {where}; name another with -n"
-            raise NotFound(404, "NotFound", text)
+        where = namespace_of(kube, namespace)
+        found = await named(kube, Machine.info.kind, name, where, unread=FREE_FORM)
         machine = Machine.parse(found)
         given = await login(machine, *await read_secrets(kube, where, machine.spec.ssh))
     if isinstance(given, Verdict):

@@ -33,7 +33,7 @@ set --
 for unit in $units; do set -- "$@" -u "$unit.service"; done
 [ -n "$KOK_COMPONENT" ] || set -- "$@" -u 'kok-job-*.service'
 """
-_ALL = 'journalctl -q --no-pager -o short-iso -n "$KOK_LINES" "$@"\n'
+_ALL = 'journalctl -q --no-pager -o short-iso -n "$KOK_LINES" "$@"\nexit\n'
 # Its shell goes on reading when this is through, and comes to an end with the connection.
 _FOLLOWED = """
 journalctl -q --no-pager -o short-iso -n "$KOK_LINES" -f "$@" &
@@ -65,7 +65,4 @@ async def show(
 
     async with host_of(name, namespace, options) as connection:
         with told():
-            if follow:
-                await connection.follow(text, each)
-            else:
-                await connection.run(text, deadline=DEADLINE, each=each)
+            await connection.follow(text, each, deadline=None if follow else DEADLINE)

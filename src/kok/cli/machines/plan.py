@@ -10,8 +10,8 @@ from kok.api.machine.kubenode import KubeNode, PlannedChange
 from kok.api.machine.machine import Machine, PlannedStep
 from kok.api.names import LABEL_KUBENODE
 from kok.cli.options import KubectlOptions
-from kok.cli.query import connected
-from kok.cli.table import cell
+from kok.cli.query import connected, namespace_of
+from kok.cli.table import cell, empty
 from kok.kube.errors import NotFound
 
 
@@ -34,7 +34,7 @@ async def plan(name: str, namespace: str | None, options: KubectlOptions) -> Pla
     """The plan of a KubeNode with that of its Machines, or of the Machine of that name. Raises
     `KubeError`, and `Unreadable`."""
     async with await connected(options) as kube:
-        where = namespace or kube.access.namespace or "default"
+        where = namespace_of(kube, namespace)
         found = await kube.get(KubeNode.info.kind, name, where)
         if found is not None:
             kubenode = KubeNode.parse(found)
@@ -54,13 +54,13 @@ def tables(found: Plan) -> list[Table]:
     """What is to be handed on, and what is to be done on hosts; a line each."""
     out = []
     if found.changes:
-        changes = _table("SOFTWARE", "FROM", "TO", "MACHINES", "FIRST OF THEM")
+        changes = empty("SOFTWARE", "FROM", "TO", "MACHINES", "FIRST OF THEM")
         for one in found.changes:
             row = (one.component, one.before or "-", _after(one.before, one.after))
             changes.add_row(*map(cell, (*row, str(one.machines), ", ".join(one.names))))
         out.append(changes)
     if found.steps:
-        steps = _table("MACHINE", "SOFTWARE", "ACTION", "FROM", "TO", "NEEDS")
+        steps = empty("MACHINE", "SOFTWARE", "ACTION", "FROM", "TO", "NEEDS")
         for name, step in found.steps:
             done = (name, step.component, step.action, step.before or "-")
             steps.add_row(*map(cell, (*done, _after(step.before, step.after), step.needs)))
@@ -76,10 +76,3 @@ def _after(before: str | None, after: str | None) -> str:
 
 def _steps(machines: list[Machine]) -> tuple[tuple[str, PlannedStep], ...]:
     return tuple((m.name, step) for m in machines for step in m.status.plan)
-
-
-def _table(*headings: str) -> Table:
-    out = Table(box=None, pad_edge=False)
-    for heading in headings:
-        out.add_column(heading, no_wrap=True)
-    return out

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
+from e2e.bench.machine import recovery
 from e2e.bench.machine.simulated.answers import SimulatedHost
 from tests.unit.operators.machine import builders
 
@@ -55,3 +57,28 @@ def test_a_simulated_host_is_fit_and_keeps_what_is_installed() -> None:
 def test_what_it_does_not_know_it_does_not_pretend_to_have_done() -> None:
     with pytest.raises(ValueError, match="no simulated host knows"):
         asked(SimulatedHost("127.1.0.1"), "rm -rf /tmp/x")
+
+
+@pytest.mark.parametrize("runtime", recovery.NODES)
+def test_no_service_fails_twice_in_a_row(runtime: str) -> None:
+    """What was tried of it would be remembered, and more patience follow, which is not measured here."""
+    services = [fault.service for fault in recovery.faults_of(runtime) * 2]
+    assert all(one != other for one, other in pairwise(services))
+    assert {fault.name.split()[1] for fault in recovery.faults_of(runtime)} == {*recovery.BEFALLS}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "ready"),
+    [
+        ("True", "2026-11-02T12:00:30Z", True),
+        ("True", "2026-11-02T12:00:00Z", False),
+        ("Unknown", "2026-11-02T12:00:30Z", False),
+        ("True", None, False),
+    ],
+)
+def test_what_a_node_said_before_its_reboot_proves_nothing(
+    status: str, said: str | None, *, ready: bool
+) -> None:
+    told = {"type": "Ready", "status": status, "lastHeartbeatTime": said}
+    node = {"status": {"conditions": [told]}}
+    assert recovery.ready_since(datetime(2026, 11, 2, 12, 0, 0, 5, UTC))(node) is ready

@@ -16,7 +16,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.cluster.observe import ClusterView, Running
-from kok.operators.cluster.cluster.operations import hibernation, upgrade
+from kok.operators.cluster.cluster.operations import hibernation, upgrade, upgrade_gates
 from kok.operators.cluster.cluster.operations.hibernation import Hibernation
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
@@ -93,7 +93,7 @@ def decide(cluster: Cluster, view: ClusterView, policies: Policies, now: datetim
 def _etcd_version(cluster: Cluster, view: ClusterView, step: Upgrade) -> str | None:
     """What an upgrade asks of etcd comes at its own step, and not before there is a backup."""
     made = view.etcd_contract(cluster.name).version
-    if step.at(upgrade.PREFLIGHT) or step.at(upgrade.BACKUP):
+    if step.at(upgrade_gates.PREFLIGHT) or step.at(upgrade_gates.BACKUP):
         return made
     if step.status is None:
         # One that is too old for what runs already is left in peace.
@@ -250,9 +250,9 @@ def next_look(
 
 def next_upgrade_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) -> float:
     """Seconds until an upgrade has to be looked at of which nothing tells."""
-    if now_at.step == upgrade.BACKED_OUT:
+    if now_at.step == upgrade_gates.BACKED_OUT:
         return WATCHED
-    if now_at.step == upgrade.PREFLIGHT:
+    if now_at.step == upgrade_gates.PREFLIGHT:
         if (found := now_at.findings) is None:
             return PROBED
         return BLOCKED if any(f.blocks for f in found) else AT_ONCE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.api.meta import Manifest
+from kok.api.shares import resolved
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import ANYTHING
@@ -15,7 +16,7 @@ from kok.operators.cluster.fleetupgrade.decide import asked_again, is_active
 from kok.operators.cluster.fleetupgrade.decision import FleetView
 from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
 from kok.operators.cluster.fleetupgrade.plan import waves_of
-from kok.operators.cluster.fleetupgrade.waves import name_of, share
+from kok.operators.cluster.fleetupgrade.waves import name_of
 from kok.runtime.clock import Clock
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings
@@ -90,7 +91,7 @@ def _needed(fleet: FleetUpgrade) -> tuple[set[str] | None, set[str]]:
             key for key, row in rows.items() if row.wave == wave.name and row.state == "Waiting"
         ]
         if waiting:
-            needed.update(waiting[: SPARE + share(wave.max_parallel, len(waiting))])
+            needed.update(waiting[: SPARE + resolved(wave.max_parallel, len(waiting))])
             break
     return needed, under_way
 

@@ -16,6 +16,7 @@ from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus
 from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
 from kok.api.fields import span
 from kok.api.names import ANNOTATION_APPROVE
+from kok.api.shares import resolved
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.aim import aim_again
 from kok.operators.cluster.fleetupgrade.decision import (
@@ -50,13 +51,6 @@ ABORTED = "the FleetUpgrade was aborted before its turn"
 def name_of(fleet: FleetUpgrade) -> str:
     """As `status.raised.by` of a Cluster names it."""
     return f"{fleet.namespace}/{fleet.name}"
-
-
-def share(of: int | str, total: int) -> int:
-    """A number, or that share of all, but one at least."""
-    if isinstance(of, int):
-        return of
-    return max(1, int(of.removesuffix("%")) * total // 100)
 
 
 class Step:
@@ -268,7 +262,7 @@ class Step:
         self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]
     ) -> list[tuple[FleetRow, str]]:
         """Those whose turn it is; none if what is skipped makes the failures too large a share."""
-        free = share(spec.max_parallel, wave.clusters) - self._count("Upgrading")
+        free = resolved(spec.max_parallel, wave.clusters) - self._count("Upgrading")
         taken: list[tuple[FleetRow, str]] = []
         for key in waiting:
             if len(taken) >= free:
@@ -308,7 +302,7 @@ class Step:
         """Why failures let no further Cluster be raised."""
         planned = [r for r in self._rows.values() if r.wave and r.state != "Skipped"]
         failed = sum(row.state == "Failed" for row in planned)
-        most = share(self._spec.stop_after_failures, len(planned))
+        most = resolved(self._spec.stop_after_failures, len(planned))
         further = "mend them and set another value of the annotation kok.dev/retry"
         if failed >= most:
             limit = f"spec.stopAfterFailures is {self._spec.stop_after_failures}"

@@ -12,7 +12,7 @@ from kok.api import names
 from kok.api.fields import seconds
 from kok.api.machine.component import Artifact, Change, Component
 from kok.api.machine.machine import Machine
-from kok.operators.machine.component import catalog
+from kok.operators.machine.component import catalog, functions
 from kok.operators.machine.component import params as params_
 from kok.operators.machine.component.params import ParamsError
 from kok.operators.machine.component.template import RenderError, check, render
@@ -90,7 +90,8 @@ def question(component: Component, machine: Machine, given: Mapping[str, Any]) -
     """
     context = _context(component, machine, given)
     try:
-        probe = render(_where(component, "scripts.probe"), component.spec.scripts.probe, context)
+        where = _where(component, "scripts.probe")
+        probe = functions.complete(render(where, component.spec.scripts.probe, context))
         paths = tuple(
             _path(_where(component, "files.path"), file.path, {**context, "item": item})
             for file in component.spec.files
@@ -117,7 +118,7 @@ def rendered(
     context = {**_context(component, machine, given), "facts": facts(machine, survey)}
     try:
         scripts = {
-            phase: render(_where(component, f"scripts.{phase}"), text, context)
+            phase: functions.complete(render(_where(component, f"scripts.{phase}"), text, context))
             for phase in _PHASES
             if (text := getattr(spec.scripts, phase)) or phase in {"install", "uninstall"}
         }

@@ -42,6 +42,8 @@ class Outcome:
     """How many hosts the pool lacks."""
     fresh: Sequence[str] = ()
     """Names of Machines that were just made."""
+    planned: bool = False
+    """Whether the rollout was compared with what the spec says now."""
     through: bool = False
     """Whether all was done that was to be done."""
 
@@ -69,7 +71,7 @@ def report(
             p.set_condition(POD_ADDRESSES, False, reasons.FEW_POD_ADDRESSES, text)
         else:
             p.status.drop_conditions([POD_ADDRESSES])
-    if p.status.rollout is not None:
+    if p.status.rollout is not None and outcome.planned:
         said = rollout.verdict(p.status.rollout)
         p.set_condition(rollout.ROLLED_OUT, said.holds, said.reason, said.message)
     _measure(p)

@@ -286,6 +286,7 @@ class KubeNodeReconciler(Staged[KubeNode, KubeNodeView, KubeNodeDecision, Outcom
             p.status.rollout = found.status
             # Whatever is begun is known to whoever comes after a death.
             await p.latch()
+        outcome.planned = True
         try:
             await ensure_all(p.kube, found.machines.values(), list(view.own.values()))
         except InvalidObject as error:

@@ -160,7 +160,13 @@ class ClusterConnection:
         self._requests.pending.decided(request)
 
     def saw(self, node: Manifest) -> NodeView:
-        """A Node as it is now. It is kept without what it tells once all tell too much."""
+        """A Node as somebody was told of it, which the watch may have overtaken; as it is by now. It is
+        kept without what it tells once all tell too much."""
+        meta = node["metadata"]
+        known = self.nodes.get(str(meta["name"]))
+        if known is not None and nodes.is_newer(known, meta):
+            # What was newer is told once: the next event, by which that would come back, is minutes away.
+            return known
         return self._nodes.put(node)
 
     def may_complain(self, node: str) -> bool:

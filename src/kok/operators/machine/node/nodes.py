@@ -20,6 +20,8 @@ TAINTS = 2**15
 """The same of its taints."""
 LABEL, SHORT, TIME = 512, 128, 32
 """Characters of a key or value, of versions and the like, and of a time."""
+VERSION = 20
+"""Digits of a resource version; each later one is a larger number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,17 @@ def view(node: Manifest, before: NodeView | None = None) -> NodeView:
         heard=_text(ready.get("lastHeartbeatTime"), TIME),
         whole=all_labels and all_taints,
     )
+
+
+def is_newer(node: NodeView, meta: Mapping[str, Any]) -> bool:
+    """Whether it is the Node of that metadata, and as it was later; not where that cannot be told."""
+    versions = (node.version, _text(meta.get("resourceVersion"), VERSION + 1))
+    if node.uid != str(meta.get("uid") or ""):
+        return False
+    if not all(v.isascii() and v.isdecimal() and len(v) <= VERSION for v in versions):
+        return False
+    known, other = map(int, versions)
+    return known > other
 
 
 def after_gap(node: NodeView) -> NodeView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kok.kube import kinds
@@ -123,13 +124,13 @@ class HostClient:
         # Where one command at a time is all there may be, others must have their turn.
         held = await connection.side_by_side() > 1
         seconds = watching.SECONDS if held else watching.ONCE
-        try:
+        begun = self.clock.monotonic()
+        # Of one that fails the connection is well, and there is nothing else that would tell.
+        with suppress(ScriptFailed):
             await watching.follow(connection, what, told, seconds=seconds)
-        except ScriptFailed:
-            # The connection is well, and there is nothing else that would tell.
-            await self.clock.wait(asyncio.Event(), watching.AGAIN)
-        if not held:
-            await self.clock.wait(asyncio.Event(), watching.TICK)
+        # Nor is one that is through at once begun again and again, whatever the host says.
+        pause = begun + watching.AGAIN - self.clock.monotonic() if held else watching.TICK
+        await self.clock.wait(asyncio.Event(), max(0.0, pause))
 
     async def run_jobs(
         self, plans: Sequence[JobPlan], owner: Owner, ended: Callable[[JobPlan, JobResult], None]

@@ -154,6 +154,7 @@ def script(joining: Joining) -> str:
             "KOK_FORGET": " ".join(forget),
         },
         shell.library("survey"),
+        shell.library("units"),
         shell.library("join"),
         "owned\n",
         shell.feed("put", host_paths.CA, "0644", content=endpoint.ca),

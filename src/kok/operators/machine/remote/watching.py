@@ -27,7 +27,7 @@ TICK, HEALTH = 5, 8
 GRACE = 4.0
 """Seconds in which a service that has ended may be started again by the manager."""
 AGAIN = 5.0
-"""Seconds until a watch that broke is begun anew, once the host is known to answer."""
+"""Seconds at least from the beginning of a watch until it is begun anew."""
 _MARGIN = 60.0
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.@]{0,62}")
 _HEALTH = frozenset({"ok", "bad", "wait"})

@@ -11,10 +11,10 @@ from tests.unit.operators.cluster.fleetupgrade.fleets import KNOWN, World, a_fle
 
 from kok.api.cluster.contract import Said
 from kok.api.fields import span
+from kok.api.shares import resolved
 from kok.operators.cluster.fleetupgrade import decide
 from kok.operators.cluster.fleetupgrade.decision import FleetView
 from kok.operators.cluster.fleetupgrade.plan import waves_of
-from kok.operators.cluster.fleetupgrade.waves import share
 from kok.versions import is_above
 
 NAMES = [f"c{n}" for n in range(7)]
@@ -90,7 +90,7 @@ class Fleet(RuleBasedStateMachine):
             if wave.name == rows[key].wave:
                 assert not wave.approval or told[wave.name].approved is not None
                 under_way = sum(row.state == "Upgrading" for row in rows.values())
-                assert under_way <= share(wave.max_parallel, told[wave.name].clusters)
+                assert under_way <= resolved(wave.max_parallel, told[wave.name].clusters)
                 break
             assert not [row for row in mine if row.state in {"Waiting", "Upgrading"}]
             done, soaked = told[wave.name].done, told[wave.name].soaked
@@ -101,7 +101,7 @@ class Fleet(RuleBasedStateMachine):
             assert {row.state for row in mine} - {"Skipped"} != {"Failed"}
         planned = [row for row in rows.values() if row.wave and row.state != "Skipped"]
         failed = sum(row.state == "Failed" for row in planned)
-        assert failed < share(spec.stop_after_failures, len(planned))
+        assert failed < resolved(spec.stop_after_failures, len(planned))
 
     @rule(name=CLUSTERS)
     def finish(self, name: str) -> None:

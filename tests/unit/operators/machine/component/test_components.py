@@ -186,9 +186,9 @@ def test_built_in_components_change_only_on_purpose(name: str) -> None:
     ("name", "digest"),
     [
         ("cni-plugins", "cb3bd0fa9ec2d045"),
-        ("containerd", "e94d4df04720c22b"),
+        ("containerd", "03271b6253e18107"),
         ("host-prep", "8d6b70c1fad404ef"),
-        ("kubelet", "4885f458bd7852a2"),
+        ("kubelet", "dd6bb472b8a60f74"),
         ("runc", "473c1ccfafb20813"),
     ],
 )

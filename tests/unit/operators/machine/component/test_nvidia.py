@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.component.host_directory import HostDirectory
 
 from kok.operators.machine.component.render import Rendered, rendered
 
@@ -47,24 +46,8 @@ mkdir -p $root/usr/lib/x86_64-linux-gnu $root/lib/modules/{kernel}/kernel/driver
 """
 
 
-@dataclass
-class GpuHost:
+class GpuHost(HostDirectory):
     """A host below a directory: with one GPU, the headers of its kernel, and no driver."""
-
-    root: Path
-
-    def program(self, name: str, text: str = "") -> None:
-        file = self.root / "programs" / name
-        file.parent.mkdir(exist_ok=True)
-        file.unlink(missing_ok=True)
-        file.write_text(f"#!/bin/sh\n{text}\n")
-        file.chmod(0o755)
-
-    def file(self, path: str, text: str = "x\n") -> Path:
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        return file
 
     def card(self, slot: str, vendor: str = "0x10de", kind: str = "0x030200") -> None:
         self.file(f"sys/bus/pci/devices/{slot}/vendor", f"{vendor}\n")
@@ -75,17 +58,11 @@ class GpuHost:
         self.file(f"sys/module/{module}/version", f"{version}\n")
 
     def run(self, script: str, **env: str) -> subprocess.CompletedProcess[str]:
-        # Nothing outside of the directory can be meant, nor any program but those given.
-        places = "etc|lib|opt|proc|run|sys|usr|var"
-        confined = re.sub(rf"(?<![\w./~}}*-])/(?=(?:{places})/)", f"{self.root}/", script)
         given = {
-            "PATH": str(self.root / "programs"),
+            "KOK_PCI": str(self.root / "sys/bus/pci/devices"),
             "KOK_REBOOT": str(self.root / "reboot"),
-            **env,
         }
-        return subprocess.run(
-            ["sh", "-eu"], input=confined, env=given, text=True, capture_output=True, check=False
-        )
+        return super().run(script, **given, **env)
 
     def driver(self, **params: Any) -> Rendered:
         return self._made("nvidia-driver", params)
@@ -106,19 +83,11 @@ class GpuHost:
     def found(self, made: Rendered) -> str:
         return self.run(made.probe).stdout.strip()
 
-    def said(self, name: str) -> list[str]:
-        """The lines that a program noted."""
-        file = self.root / name
-        return file.read_text().splitlines() if file.exists() else []
-
 
 @pytest.fixture
 def host(tmp_path: Path) -> GpuHost:
     made = GpuHost(tmp_path)
-    for name in _PROGRAMS:
-        if found := shutil.which(name):
-            (tmp_path / "programs").mkdir(exist_ok=True)
-            (tmp_path / "programs" / name).symlink_to(found)
+    made.programs(_PROGRAMS)
     made.program("uname", f"echo {KERNEL}")
     for name in ("gcc", "make", "ldconfig"):
         made.program(name)
@@ -352,23 +321,6 @@ def test_systemd_never_reads_its_units_anew_for_the_toolkit(containerd: GpuHost)
     changes = [line for line in told if "able" in line]
     assert changes
     assert all(line.startswith("--no-reload ") for line in changes)
-
-
-@pytest.mark.parametrize("name", ["containerd", "kubelet"])
-@pytest.mark.parametrize("changed", [True, False])
-def test_nor_for_other_software_whose_unit_is_as_it_was(
-    host: GpuHost, name: str, changed: bool
-) -> None:
-    needs = "yes" if changed else "no"
-    host.program(
-        "systemctl",
-        f'case $1 in show) echo "NeedDaemonReload={needs}" ;; esac; echo "$*" >>{host.root}/systemctl',
-    )
-    made = rendered(builders.builtin(name), builders.machine(), {}, builders.survey())
-    assert host.run(made.scripts["restart"]).returncode == 0
-    told = host.said("systemctl")
-    assert ("daemon-reload" in told) is changed
-    assert told[-1].endswith(f"restart {name}")
 
 
 def test_pods_get_the_gpus_that_the_kubelet_gave_them_and_no_others(containerd: GpuHost) -> None:

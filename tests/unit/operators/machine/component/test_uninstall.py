@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.component.host_directory import HostDirectory
+
+from kok.operators.machine.component import functions
 
 _PROGRAMS = (
     "sh",
@@ -44,40 +44,11 @@ COMMIT
 """
 
 
-@dataclass
-class Directory:
-    """A host whose files lie in a directory and whose programs do as little as they can."""
-
-    root: Path
-
-    def program(self, name: str, text: str = "") -> None:
-        file = self.root / "programs" / name
-        file.parent.mkdir(exist_ok=True)
-        # It may be a link to the real one, which must not be written to.
-        file.unlink(missing_ok=True)
-        file.write_text(f"#!/bin/sh\n{text}\n")
-        file.chmod(0o755)
-
-    def file(self, path: str) -> Path:
-        file = self.root / path.removeprefix("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("x")
-        return file
+class Directory(HostDirectory):
+    """A host of which software is taken away."""
 
     def uninstall(self, name: str) -> subprocess.CompletedProcess[str]:
-        script = builders.builtin(name).spec.scripts.uninstall
-        # Nothing outside of the directory can be meant, nor any program but those given.
-        confined = re.sub(
-            r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", script
-        )
-        return subprocess.run(
-            ["sh", "-eu"],
-            input=confined,
-            env={"PATH": str(self.root / "programs")},
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        return self.run(functions.complete(builders.builtin(name).spec.scripts.uninstall))
 
 
 @pytest.fixture
@@ -87,10 +58,7 @@ def host(tmp_path: Path) -> Directory:
         made.program(name)
     # There are none of the interfaces that are asked for.
     made.program("ip", '[ "$2" != show ]')
-    for name in _PROGRAMS:
-        found = shutil.which(name)
-        assert found
-        (tmp_path / "programs" / name).symlink_to(found)
+    made.programs(_PROGRAMS)
     return made
 
 

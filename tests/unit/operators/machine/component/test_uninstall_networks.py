@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.component.host_directory import confined
 
 _MAKE = """\
 set -e
@@ -58,12 +58,9 @@ def alone() -> list[str]:
 
 def uninstall(root: Path, *, hold: bool = False) -> str:
     """The script, with nothing but the network outside of a directory."""
-    script = builders.builtin("cni-plugins").spec.scripts.uninstall
-    confined = re.sub(r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{root}/", script)
-    program = root / "uninstall"
-    program.write_text(confined)
+    script = confined(builders.builtin("cni-plugins").spec.scripts.uninstall, root)
     refuse = 'ip() { [ "$2" != delete ] && command ip "$@"; }\n' if hold else ""
-    return f"sh -eu <<'END'\n{refuse}{confined}\nEND\n"
+    return f"sh -eu <<'END'\n{refuse}{script}\nEND\n"
 
 
 def inside(alone: list[str], text: str) -> subprocess.CompletedProcess[str]:

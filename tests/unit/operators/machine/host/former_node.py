@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.component.host_directory import confined
 from tests.unit.operators.machine.sshd import FakeHost
 
+from kok.operators.machine.component import functions
 from kok.operators.machine.remote import commands, jobs
 from kok.operators.machine.remote.jobs import JobResult
 from kok.operators.machine.remote.ssh.connection import Connection
@@ -53,14 +54,12 @@ class Site:
 
     def installed(self, name: str, script: str | None = None, files: str = "") -> None:
         """What an installation of a component leaves in the operator's own directory."""
-        text = builders.builtin(name).spec.scripts.uninstall if script is None else script
-        confined = re.sub(
-            r"(?<![\w./~}-])/(?=(?:etc|opt|proc|run|usr|var)/)", f"{self.root}/", text
-        )
+        ours = builders.builtin(name).spec.scripts.uninstall if script is None else script
+        text = confined(functions.complete(ours), self.root)
         home = self.host.home / "components" / name
         home.mkdir(parents=True)
         (home / "order").write_text("1\n")
-        (home / "uninstall").write_text(f"PATH={self.root}/programs:$PATH\n{confined}")
+        (home / "uninstall").write_text(f"PATH={self.root}/programs:$PATH\n{text}")
         (home / "files").write_text(files)
 
     async def remove(self, *, marked: bool = False) -> JobResult:

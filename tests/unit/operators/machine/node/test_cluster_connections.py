@@ -87,3 +87,24 @@ async def test_whether_somebody_let_pods_in_shows_also_where_a_node_looks_as_bef
     finally:
         await connection.unfollow()
     assert closed == ["0", "0", "", "3", "3", "4", "5", "5"]
+
+
+async def test_an_answer_that_the_watch_has_overtaken_makes_no_node_older() -> None:
+    def node(version: str, uid: str = "n") -> Manifest:
+        return {"metadata": {"name": "w1", "uid": uid, "resourceVersion": version}}
+
+    cluster = Business()
+    availability = Availability(asyncio.get_running_loop().time)
+    connection = ClusterConnection("", cast("Kube", cluster), availability)
+    try:
+        await cluster.tell("Node", ("MODIFIED", node("10")))
+        # Otherwise each change that is made from it is refused, until the Node happens to change again.
+        assert connection.saw(node("9")).version == "10"
+        assert connection.nodes["w1"].version == "10"
+        assert connection.saw(node("11")).version == "11"
+        # Another Node of that name, and versions of which it cannot be said.
+        assert connection.saw(node("9", uid="other")).version == "9"
+        assert connection.saw(node("x", uid="other")).version == "x"
+        assert connection.saw(node("8", uid="other")).version == "8"
+    finally:
+        await connection.unfollow()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +62,18 @@ def test_with_a_driver_model_memory_and_version_are_told(host: Path) -> None:
 def test_a_driver_that_does_not_answer_is_quoted(host: Path) -> None:
     smi(host, "echo 'NVIDIA-SMI has failed: no driver'; exit 9")
     assert look(host) == Gpus(2, silent="NVIDIA-SMI has failed: no driver")
+
+
+def test_nothing_waits_for_a_driver_that_hangs(host: Path) -> None:
+    """In the kernel, that is, where no signal ends what asks it: it keeps its output open."""
+    hangs = f"setsid sh -c 'sleep 60; : >{host}/ended' &"
+    smi(host, f"{hangs}\necho $! >{host}/hangs\ntrap '' TERM\nsleep 60")
+    try:
+        assert look(host, KOK_GPU_SECONDS="1") == Gpus(2, silent="no answer within 1 s")
+        assert not (host / "ended").exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(int((host / "hangs").read_text()), signal.SIGKILL)
 
 
 def test_a_host_without_gpus_is_not_asked_for_them(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.install_plan import SURPLUS
 from kok.operators.machine.machine.operations.host_steps import Install, SurveyHost
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.remote import commands, jobs, join, preflight, survey
+from kok.operators.machine.remote import commands, jobs, join, preflight, survey, watching
 from kok.operators.machine.remote.commands import EndpointUnreachable
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobResult
@@ -35,12 +35,14 @@ from kok.operators.machine.remote.ssh import (
     Connections,
     Credentials,
     Expected,
+    HostSilent,
     ScriptFailed,
     Target,
     Timeouts,
 )
 from kok.operators.machine.remote.survey import Owner, Question, SurveyRequest
-from kok.runtime.clock import SystemClock
+from kok.operators.machine.remote.watching import Watch
+from kok.runtime.clock import FakeClock, SystemClock
 
 ANSWER = 2**20
 """As much as is read of an answer."""
@@ -228,6 +230,37 @@ async def test_of_a_host_only_what_was_asked_for_is_kept(
     assert told is not None
     assert list(told.unreachable) == ["http://127.0.0.1:1/"]
     assert list(told.found["tool"].files) == [str(file)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_watch_that_is_through_at_once_is_not_begun_again_and_again(fails: bool) -> None:
+    begun: list[float] = []
+    clock = FakeClock()
+
+    class Hasty:
+        async def side_by_side(self) -> int:
+            return 4
+
+        async def run(self, text: str, **_: object) -> str:
+            begun.append(clock.monotonic())
+            await asyncio.sleep(0)
+            if len(begun) > 10:
+                raise HostSilent("enough")
+            if fails:
+                raise ScriptFailed("it failed", 1)
+            return ""
+
+    class Pool:
+        async def get(self, *_: object) -> Hasty:
+            return Hasty()
+
+    target = Target("192.0.2.21", 22, "root", "a/b", Credentials(), Expected("SHA256:x"))
+    pool = cast("Connections", Pool())
+    client = HostClient(pool, clock, "uid-1", target, HostMemory(), lambda: None)
+    watching_ = asyncio.create_task(client.watch(Watch(("kubelet",))))
+    await clock.advance(2 * watching.AGAIN)
+    watching_.cancel()
+    assert begun == [0.0, watching.AGAIN, 2 * watching.AGAIN]
 
 
 async def test_of_what_a_host_says_of_an_endpoint_little_is_quoted() -> None:

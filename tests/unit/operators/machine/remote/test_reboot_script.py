@@ -75,6 +75,18 @@ async def test_a_host_is_booted_in_that_boot_and_in_no_other(site: Site) -> None
     assert boots(site) == 1
 
 
+async def test_a_file_system_that_hangs_keeps_no_host_from_its_boot(
+    site: Site, power: Path
+) -> None:
+    boot = await ask(site)
+    (power / "sync").write_text(f"#!/bin/sh\nsleep 30\n: >{site.root}/synced\n")
+    (power / "sync").chmod(0o755)
+    with pytest.raises(ScriptFailed, match="has not gone down"):
+        await commands.reboot(site.connection, OWNER.uid, boot)
+    assert boots(site) == 1
+    assert not (site.root / "synced").exists()
+
+
 @pytest.mark.usefixtures("power")
 async def test_a_host_that_goes_down_is_not_told_again(site: Site) -> None:
     boot = await ask(site)

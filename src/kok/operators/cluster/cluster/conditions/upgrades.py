@@ -9,14 +9,14 @@ from kok.api.cluster.status import ClusterStatus
 from kok.api.cluster.upgrade import UpgradeStatus
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.decide import running_version
-from kok.operators.cluster.cluster.operations import upgrade
+from kok.operators.cluster.cluster.operations import upgrade, upgrade_gates
 from kok.operators.cluster.cluster.operations.preflight.inspect import Asked
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.cluster.spec.target import is_above, raise_that_counts
 from kok.runtime.conditions import Verdict
 from kok.versions import knowledge
 
-_THROUGH = frozenset({upgrade.NODES, upgrade.BACKED_OUT})
+_THROUGH = frozenset({upgrade_gates.NODES, upgrade_gates.BACKED_OUT})
 """Steps at which the control plane is done with the version that it has."""
 SHOWN = 3
 """Findings that a sentence names at most."""
@@ -32,7 +32,7 @@ def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None
             hop = status.upgrade.hop
             status.upgrade.waiting_for = f"the preflight for {hop}: {probed.waiting_for}"
         blocking = [f for f in status.upgrade.findings or () if f.blocks]
-        if status.upgrade.step == upgrade.PREFLIGHT:
+        if status.upgrade.step == upgrade_gates.PREFLIGHT:
             status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
     if status.probes is not None and found.probed is not None:
         status.probes.passed = list(found.probed.passed)
@@ -55,7 +55,7 @@ def progressing(cluster: Cluster, found: ClusterOutcome, rolling: Verdict | None
         reason, text = trouble
         why = f"; {rolling.message}" if reason == reasons.UPGRADE_STUCK and rolling else ""
         return Verdict(False, reason, f"{way}: {text}{why}")
-    if rolling is not None and now.step in {upgrade.SERVERS, upgrade.CONTROLLERS}:
+    if rolling is not None and now.step in {upgrade_gates.SERVERS, upgrade_gates.CONTROLLERS}:
         return rolling
     via = f" by {now.hop}" if now.hop != now.to else ""
     return Verdict(True, reasons.UPGRADING, f"{way}{via}: {now.step}, waits for {now.waiting_for}")
@@ -83,7 +83,7 @@ def _trouble(cluster: Cluster, found: ClusterOutcome) -> tuple[str, str] | None:
         return None
     if found.upgrade.refused is not None:
         return reasons.UPGRADE_BLOCKED, found.upgrade.refused
-    if now.step == upgrade.BACKED_OUT:
+    if now.step == upgrade_gates.BACKED_OUT:
         return reasons.UPGRADE_BACKED_OUT, _backed_out(cluster, now)
     if blocked := _blocked(cluster, found, now):
         return reasons.UPGRADE_BLOCKED, blocked
@@ -130,7 +130,7 @@ def of_releases(cluster: Cluster, found: ClusterOutcome, now: datetime) -> dict[
 
 
 def _blocked(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
-    if now.step != upgrade.PREFLIGHT:
+    if now.step != upgrade_gates.PREFLIGHT:
         return ""
     findings = found.findings if found.findings is not None else now.findings or []
     blocking = [f for f in findings if f.blocks]
@@ -147,7 +147,7 @@ def _blocked(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str
 
 def _stuck(cluster: Cluster, found: ClusterOutcome, now: UpgradeStatus) -> str:
     patience = cluster.spec.upgrade.progress_deadline
-    begun = now.step != upgrade.PREFLIGHT and not now.backing_out
+    begun = now.step != upgrade_gates.PREFLIGHT and not now.backing_out
     may = begun and upgrade.may_back_out(now, found.upgrade.lowest)
     back = f"; {_way_back(cluster, now)} to go back" if may else ""
     return f"{now.step} made no progress for {patience}, it waits for {now.waiting_for}{back}"

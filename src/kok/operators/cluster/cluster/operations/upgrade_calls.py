@@ -20,7 +20,8 @@ from kok.api.names import (
 from kok.kube.errors import AlreadyExists
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import ClusterView
-from kok.operators.cluster.cluster.operations.upgrade import BACKUP, PREFLIGHT, Upgrade
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
+from kok.operators.cluster.cluster.operations.upgrade_gates import BACKUP, PREFLIGHT
 from kok.operators.cluster.cluster.spec.target import is_above, nodes_held, raise_that_counts
 from kok.runtime.controller.reconciler import Pass
 

@@ -16,8 +16,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kok.api.fields import span
-from kok.api.machine.rollout import RolloutNode, RolloutStatus, resolved
+from kok.api.machine.rollout import RolloutNode, RolloutStatus
 from kok.api.meta import Manifest
+from kok.api.shares import resolved
 from kok.operators.machine.kubenode.rollout import begun, fields
 from kok.operators.machine.kubenode.rollout.budget import begun as may_begin
 from kok.operators.machine.kubenode.rollout.budget import corrected

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from kok.api.machine.rollout import Rollout, RolloutStatus, resolved
+from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import Manifest
+from kok.api.shares import resolved
 from kok.operators.machine.kubenode.rollout import begun, fields, states
 from kok.operators.machine.kubenode.rollout.begun import Patience
 from kok.operators.machine.kubenode.rollout.budget import Budget, budget

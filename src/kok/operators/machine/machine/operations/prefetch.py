@@ -15,7 +15,9 @@ from kok.api.fields import seconds
 from kok.api.machine.component import Artifact, Component
 from kok.api.machine.machine import Machine
 from kok.api.names import ANNOTATION_PREFETCH
+from kok.api.unreadable import Unreadable
 from kok.kube.decoding.strip import unrecorded
+from kok.kube.errors import KubeError
 from kok.operators.machine.component import component_jobs
 from kok.operators.machine.machine.operations.host_steps import HostStep, StepContext
 from kok.operators.machine.machine.view import MachineView
@@ -48,16 +50,20 @@ class Prefetch(HostStep):
         p, client, survey = context.p, context.client, context.view.memory.survey
         if client is None or survey is None:
             return
+        # Once is enough, however it ends.
+        client.memory.prefetched = self.named
         artifacts, longest = list[Artifact](), 0.0
         for name in self.named.split(",")[:COMPONENTS_MOST]:
-            found = await p.kube.get(COMPONENT, name, p.obj.namespace, keep=unrecorded)
-            if found is not None:
-                spec = Component.parse(found).spec
+            try:
+                found = await p.kube.get(COMPONENT, name, p.obj.namespace, keep=unrecorded)
+                spec = Component.parse(found).spec if found is not None else None
+            except (KubeError, Unreadable) as error:
+                p.log.info("nothing fetched beforehand", component=name, error=str(error))
+                continue
+            if spec is not None:
                 artifacts += [a for a in spec.artifacts if a.arch in (None, survey.arch)]
                 longest += seconds(spec.timeout)
         plan = job(p.obj, self.named, artifacts, longest)
-        # Once is enough, however it ends.
-        client.memory.prefetched = self.named
         work = self._fetch(client, plan, context.view.owner_mark)
         context.session.start("fetch", work, p.wake, beside=True)
 

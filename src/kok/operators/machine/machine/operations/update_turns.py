@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
-from kok.api.machine.rollout import resolved
+from kok.api.shares import resolved
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.objects.ownership import refers_to

@@ -6,17 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from kok.api.machine.machine import Machine
 from kok.api.machine.remediation import MaxUnhealthy
+from kok.api.shares import resolved
 from kok.operators.machine.machine.remediation import ladder
-
-
-def allowed(limit: MaxUnhealthy, total: int) -> int:
-    """How many of so many may be unhealthy while something is done about them.
-
-    A share always allows one: of three nodes a quarter is none, and nothing would ever be done.
-    """
-    if isinstance(limit, int):
-        return limit
-    return max(1, total * int(limit.removesuffix("%")) // 100)
 
 
 def group(machine: Machine) -> tuple[str, str]:
@@ -33,9 +24,12 @@ def unhealthy(machines: Iterable[Machine]) -> list[str]:
 
 
 def holds(limit: MaxUnhealthy, machines: Sequence[Machine]) -> str:
-    """Why nothing is to be done about any of these, as a sentence; empty: something may be."""
+    """Why nothing is to be done about any of these, as a sentence; empty: something may be.
+
+    A share always allows one: of three nodes a quarter is none, and nothing would ever be done.
+    """
     there = [m for m in machines if not m.deleting]
-    ill, most = unhealthy(there), allowed(limit, len(there))
+    ill, most = unhealthy(there), resolved(limit, len(there))
     if len(ill) <= most:
         return ""
     return (

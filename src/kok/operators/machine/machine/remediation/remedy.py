@@ -29,12 +29,7 @@ PROVING = 300.0
 """Seconds in which a kubelet that was changed may prove itself before it counts as one that fails."""
 
 
-def situation(
-    view: MachineView,
-    wanted: Mapping[str, Rendered],
-    *,
-    busy: str = "",
-) -> tuple[Situation, float | None]:
+def situation(view: MachineView, wanted: Mapping[str, Rendered]) -> tuple[Situation, float | None]:
     """What is known of the host; and the seconds until more is."""
     seen = faults.find(view, wanted) if view.status.first_ready is not None else faults.Seen()
     machine, survey = view.machine, view.memory.survey
@@ -47,7 +42,6 @@ def situation(
         certain=seen.certain,
         reached=seen.reached,
         pooled=_pooled(view),
-        busy=busy,
         held=view.held,
         boot_id=survey.facts.get("bootID", "") if survey is not None else "",
     ), seen.after
@@ -61,8 +55,9 @@ def decide(
     changing: Sequence[str] = (),
 ) -> Remedy:
     """What to do about the host. `changing`: which of its software is not as the spec says now."""
-    given, after = situation(view, wanted, busy=_busy(view, wanted, operation, changing))
-    found = ladder.decide(given)
+    given, after = situation(view, wanted)
+    busy = _busy(view, wanted, operation, changing, reached=given.reached)
+    found = ladder.decide(replace(given, busy=busy))
     if after is None or found.rung is not None:
         return found
     waits = after if found.after is None else min(after, found.after)
@@ -215,12 +210,18 @@ def _busy(
     wanted: Mapping[str, Rendered],
     operation: Operation | None,
     changing: Sequence[str],
+    *,
+    reached: bool,
 ) -> str:
     """Why nothing may be done about the host just now."""
-    if operation is not None or view.status.operation is not None:
-        return "the node is being changed"
     if (boots := reboot.pending(view.status)) is not None:
         return f"the host boots for {boots.component}"
+    if not reached:
+        # Whatever was under way there goes on no more. Another host takes its place once that is no
+        # fault of what was changed, see `kubenode.claims`.
+        return ""
+    if operation is not None or view.status.operation is not None:
+        return "the node is being changed"
     jobs = {c.name: c.job for c in view.status.components if c.job is not None}
     ended = {name: job for name, job in jobs.items() if job.exit not in (None, 0)}
     failed = any(

@@ -24,8 +24,8 @@ forget_identity() {
 }
 
 start_kubelet() {
-    systemctl daemon-reload
-    systemctl enable --quiet kubelet 2>&1
+    reread_units kubelet
+    systemctl enable --no-reload --quiet kubelet 2>&1
     systemctl reset-failed kubelet 2>/dev/null
     systemctl restart kubelet || exit 1
     say "started"

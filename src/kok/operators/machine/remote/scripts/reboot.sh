@@ -3,7 +3,8 @@ owned
 [ "$(this_boot)" = "$KOK_BOOT" ] || exit 0
 if [ ! -e "$BOOT/rebooting" ]; then
     : >"$BOOT/rebooting"
-    sync
+    # Not waited for: a file system that hangs, such as one of a server that is gone, may be the reason.
+    sync >/dev/null 2>&1 &
     # Of a host that cannot, the next attempt is to hear.
     systemctl --no-block reboot || { rm -f "$BOOT/rebooting"; exit 1; }
 fi

@@ -29,7 +29,8 @@ reboot_host() {
     step rebooting
     boot=$(cat "${KOK_BOOT_ID:-/proc/sys/kernel/random/boot_id}")
     [ "$boot" = "$KOK_BOOT" ] || finish 0 Done "the host was rebooted meanwhile"
-    sync
+    # Not waited for, and it holds no lock: a file system that hangs may be what is wrong.
+    sync 8>&- 9>&- &
     systemctl --no-block reboot || finish 1 JobFailed "the host cannot be rebooted"
     finish 0 Done ''
 }

@@ -178,11 +178,15 @@ class Connection:
         await self._asked(exchange, deadline)
         return exchange.text
 
-    async def follow(self, script: str, each: Callable[[str], None]) -> None:
-        """Runs a root script that prints without end, for somebody who reads along, until this is
-        cancelled: its shell then comes to the end of its standard input. Raises as `run` does."""
+    async def follow(
+        self, script: str, each: Callable[[str], None], *, deadline: float | None = None
+    ) -> None:
+        """Runs a root script that prints as much as it likes, for somebody who reads along, until it
+        exits or this is cancelled: its shell then comes to the end of its standard input. Raises as
+        `run` does."""
         user, password = self.target.user, self.target.credentials.sudo
-        await self._asked(Exchange(script, user, password, each, most=None), None, endless=True)
+        exchange = Exchange(script, user, password, each, most=None)
+        await self._asked(exchange, deadline, endless=True)
 
     @asynccontextmanager
     async def terminal(

@@ -13,7 +13,8 @@ from kok.api.cluster.status import ComponentStatus
 from kok.operators.cluster.cluster.conditions import upgrades
 from kok.operators.cluster.cluster.decide import decide, running_version
 from kok.operators.cluster.cluster.operations import upgrade_calls
-from kok.operators.cluster.cluster.operations.upgrade import PREFLIGHT, Upgrade
+from kok.operators.cluster.cluster.operations.upgrade import Upgrade
+from kok.operators.cluster.cluster.operations.upgrade_gates import PREFLIGHT
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.naming import COMPONENTS
 from kok.runtime.clock import FakeClock

@@ -22,7 +22,7 @@ from tests.unit.operators.cluster.cluster.operations.upgrade_world import (
 from kok import versions
 from kok.operators.cluster.cluster.decide import decide
 from kok.operators.cluster.cluster.observe import BackupSeen
-from kok.operators.cluster.cluster.operations import upgrade
+from kok.operators.cluster.cluster.operations import upgrade_gates
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS
 from kok.runtime.policy import Policies
@@ -195,7 +195,7 @@ def test_a_chain_waits_for_nodes_that_the_next_minor_would_leave_behind() -> Non
     world.status["nodes"] = {"ready": 1, "total": 1, "versions": {"1.34.4": 1}}
     world.settle()
     assert world.parsed.version == "1.37.1", "three minors are what kubelets may be behind"
-    assert upgrade.too_old(world.cluster, "1.38.0") == {"1.34.4": 1}
+    assert upgrade_gates.too_old(world.cluster, "1.38.0") == {"1.34.4": 1}
 
 
 def test_what_a_fleet_raised_counts_while_the_spec_is_behind() -> None:

@@ -20,7 +20,7 @@ from kok.api.cluster.status import ClusterStatus
 from kok.api.cluster.upgrade import UpgradeFinding
 from kok.operators.cluster.cluster.decide import decide, running_version
 from kok.operators.cluster.cluster.observe import BackupSeen, ClusterView
-from kok.operators.cluster.cluster.operations import upgrade
+from kok.operators.cluster.cluster.operations import upgrade_gates
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.naming import COMPONENTS
 from kok.runtime.policy import Policies
@@ -83,7 +83,7 @@ class World:
             self.steps.append(found.status.step)
         if not dies:
             self._act(decided.versions_once_answering, found)
-            if found.at(upgrade.PREFLIGHT) and status.upgrade is not None:
+            if found.at(upgrade_gates.PREFLIGHT) and status.upgrade is not None:
                 status.upgrade.findings = list(self.findings)
         status.version = running_version(cluster, self.view)
         self.status = status.manifest()
@@ -94,7 +94,7 @@ class World:
             if self.components[name] != version:
                 self.components[name] = version
                 self.rolling.add(name)
-        if found.at(upgrade.BACKUP) and self.backup is None and found.status is not None:
+        if found.at(upgrade_gates.BACKUP) and self.backup is None and found.status is not None:
             name = found.status.backup or ""
             self.backup = BackupSeen(name, proven=False, failed=False, message="runs", steps=0)
 

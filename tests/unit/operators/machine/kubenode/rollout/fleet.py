@@ -12,6 +12,7 @@ from tests.unit.operators.machine.builders import NOW
 from kok.api.machine.machine import Machine
 from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import Manifest
+from kok.operators.machine.kubenode.rollout import report
 from kok.operators.machine.kubenode.rollout.order import Load
 from kok.operators.machine.kubenode.rollout.plan import Plan, plan
 from kok.operators.machine.kubenode.rollout.scene import RolloutView
@@ -182,3 +183,24 @@ class Fleet:
 
     def versions(self) -> list[str]:
         return [place.version for place in self.places.values()]
+
+
+NEW, NEWER = "1.37.2", "1.37.3"
+
+
+def fleet(wanted: str = NEW, **policy: Any) -> Fleet:
+    return Fleet(wanted=wanted, policy=policy)
+
+
+def recorded(of: Fleet) -> RolloutStatus:
+    assert of.status is not None
+    return of.status
+
+
+def rows(of: Fleet) -> dict[str, str]:
+    return {row.machine: row.state for row in recorded(of).nodes}
+
+
+def said(of: Fleet) -> tuple[bool | None, str]:
+    verdict = report.verdict(recorded(of))
+    return verdict.holds, verdict.reason

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.unit.operators.machine.kubenode.rollout.fleet import BASE, Fleet
 
-from kok.api.machine.rollout import Rollout, resolved
+from kok.api.machine.rollout import Rollout
+from kok.api.shares import resolved
 
 SIZE = 5
 NAMES = tuple(f"w{n}" for n in range(1, SIZE + 1))

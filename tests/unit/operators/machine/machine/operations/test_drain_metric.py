@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from prometheus_client import REGISTRY
-from tests.unit.operators.machine.machine.operations.test_update import CORDONED, SINCE, view
+from tests.unit.operators.machine.machine.operations.update.test_update import CORDONED, SINCE, view
 
 from kok.operators.machine.machine import decide, record
 from kok.operators.machine.machine.conditions.report import Outcome

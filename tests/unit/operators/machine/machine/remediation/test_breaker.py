@@ -23,10 +23,12 @@ def machines(ill: int, total: int) -> list[Machine]:
 
 @pytest.mark.parametrize(
     ("limit", "total", "most"),
-    [("25%", 100, 25), ("25%", 3, 1), ("1%", 1, 1), ("50%", 5, 2), (0, 9, 0), (4, 2, 4)],
+    [("25%", 100, 25), ("25%", 3, 1), ("1%", 1, 1), ("50%", 5, 2), (0, 9, 0), (4, 9, 4)],
 )
 def test_a_share_always_allows_one(limit: Any, total: int, most: int) -> None:
-    assert breaker.allowed(limit, total) == most
+    assert breaker.holds(limit, machines(most, total)) == ""
+    if most < total:
+        assert breaker.holds(limit, machines(most + 1, total))
 
 
 def test_of_a_hundred_nodes_thirty_that_fail_at_once_are_left_alone() -> None:

@@ -51,6 +51,17 @@ async def test_a_service_that_cannot_be_started_is_told(site: Site, services: Se
     assert "service tool cannot be started" in result.message
 
 
+async def test_a_file_system_that_hangs_keeps_no_host_from_its_reboot(
+    site: Site, services: Services
+) -> None:
+    sync = services.bin / "sync"
+    sync.write_text(f"#!/bin/sh\n[ $# != 0 ] || {{ sleep 30; : >{site.root}/synced; }}\n")
+    sync.chmod(0o755)
+    (result,) = await site.work(remedy_jobs.reboot_job(OWNER.uid, "one", BOOT))
+    assert (result.exit, services.ran) == (0, ["reboot"])
+    assert not (site.root / "synced").exists()
+
+
 async def test_a_host_is_rebooted_unless_it_has_been_since(site: Site, services: Services) -> None:
     (result,) = await site.work(remedy_jobs.reboot_job(OWNER.uid, "one", "an earlier boot"))
     assert (result.exit, services.ran) == (0, [])

@@ -8,7 +8,7 @@ if [ -x "$ctr" ] && systemctl is-active --quiet containerd; then
         "$ctr" -n k8s.io containers delete "$container" 2>/dev/null || true
     done
 fi
-systemctl disable --now --quiet containerd 2>/dev/null || true
+systemctl disable --no-reload --now --quiet containerd 2>/dev/null || true
 # Shims outlive containerd by design.
 for pid in $(pgrep -f '^/usr/local/bin/containerd-shim-runc-v2 -namespace k8s.io ' || true); do
     kill -KILL "$pid" 2>/dev/null || true
@@ -38,4 +38,4 @@ empty /run/containerd
 empty /var/lib/containerd
 rm -f /usr/local/bin/containerd /usr/local/bin/containerd-shim-runc-v2 /usr/local/bin/containerd-stress /usr/local/bin/ctr
 rm -rf /etc/containerd /opt/containerd /etc/systemd/system/containerd.service
-systemctl daemon-reload
+forget_units containerd

@@ -1,3 +1,3 @@
-systemctl daemon-reload
-systemctl enable --quiet cri-dockerd
+reread_units cri-dockerd
+systemctl enable --no-reload --quiet cri-dockerd
 systemctl restart cri-dockerd

@@ -1,4 +1,4 @@
-systemctl disable --now --quiet cri-dockerd 2>/dev/null || true
+systemctl disable --no-reload --now --quiet cri-dockerd 2>/dev/null || true
 # Pods must not outlive the kubelet, which is gone before this where the host leaves its cluster.
 docker=/opt/docker/bin/docker
 if [ -x "$docker" ] && systemctl is-active --quiet docker; then
@@ -8,4 +8,4 @@ fi
 rm -f /usr/local/bin/cri-dockerd /usr/local/bin/cri-dockerd.kok-new /run/cri-dockerd.sock
 rm -f /etc/systemd/system/cri-dockerd.service
 rm -rf /var/lib/cri-dockerd /var/lib/cni/cache
-systemctl daemon-reload
+forget_units cri-dockerd

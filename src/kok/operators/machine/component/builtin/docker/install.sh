@@ -13,6 +13,6 @@ ln -sfn /opt/docker/bin/docker /usr/local/bin/docker
 # Another runtime, if there was one, is gone by now.
 [ -n "$KOK_FOUND" ] || sh -eu /opt/docker/kok/pod-network.sh
 sh -eu /opt/docker/kok/daemon-json.sh apply
-systemctl daemon-reload
-systemctl enable --quiet docker-containerd docker
+reread_units docker-containerd docker
+systemctl enable --no-reload --quiet docker-containerd docker
 systemctl restart docker-containerd docker

@@ -1,5 +1,5 @@
 sh -eu /opt/docker/kok/daemon-json.sh apply
-systemctl daemon-reload
-systemctl enable --quiet docker-containerd docker
+reread_units docker-containerd docker
+systemctl enable --no-reload --quiet docker-containerd docker
 systemctl start docker-containerd
 systemctl restart docker

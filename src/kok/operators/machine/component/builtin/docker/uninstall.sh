@@ -1,5 +1,5 @@
 # Nobody may start a container again meanwhile.
-systemctl disable --now --quiet cri-dockerd 2>/dev/null || true
+systemctl disable --no-reload --now --quiet cri-dockerd 2>/dev/null || true
 docker=/opt/docker/bin/docker
 if [ -x "$docker" ] && systemctl is-active --quiet docker; then
     running=$(timeout 10 "$docker" ps -q 2>/dev/null || true)
@@ -8,7 +8,7 @@ if [ -x "$docker" ] && systemctl is-active --quiet docker; then
     all=$(timeout 10 "$docker" ps -aq 2>/dev/null || true)
     [ -z "$all" ] || timeout 60 "$docker" rm -f $all >/dev/null 2>&1 || true
 fi
-systemctl disable --now --quiet docker 2>/dev/null || true
+systemctl disable --no-reload --now --quiet docker 2>/dev/null || true
 ctr() { /opt/docker/bin/ctr --connect-timeout 5s -a /run/docker/containerd/containerd.sock -n moby "$@"; }
 tasks() { ctr tasks list -q 2>/dev/null || true; }
 if [ -x /opt/docker/bin/ctr ] && systemctl is-active --quiet docker-containerd; then
@@ -16,7 +16,7 @@ if [ -x /opt/docker/bin/ctr ] && systemctl is-active --quiet docker-containerd; 
     for _ in $(seq 50); do [ -z "$(tasks)" ] && break; sleep 0.1; done
     for task in $(tasks); do ctr tasks delete -f "$task" 2>/dev/null || true; done
 fi
-systemctl disable --now --quiet docker-containerd 2>/dev/null || true
+systemctl disable --no-reload --now --quiet docker-containerd 2>/dev/null || true
 # Shims outlive both by design, and containers their shims.
 for pid in $(pgrep -f '^/opt/docker/bin/containerd-shim-runc-v2 -namespace moby ' || true); do
     for child in $(pgrep -P "$pid" || true); do kill -KILL "$child" 2>/dev/null || true; done
@@ -48,4 +48,4 @@ rm -f /usr/local/bin/docker /run/docker.sock /run/docker.pid /etc/docker/key.jso
 rm -rf /opt/docker /etc/docker/kok
 rmdir /etc/docker 2>/dev/null || true
 rm -f /etc/systemd/system/docker.service /etc/systemd/system/docker-containerd.service
-systemctl daemon-reload
+forget_units docker docker-containerd

@@ -1,4 +1,4 @@
-systemctl disable --now --quiet kubelet 2>/dev/null || true
+systemctl disable --no-reload --now --quiet kubelet 2>/dev/null || true
 # Pods must not outlive the kubelet: first politely, then for good.
 ctr=/usr/local/bin/ctr
 tasks() { "$ctr" --connect-timeout 5s -n k8s.io tasks list -q 2>/dev/null || true; }
@@ -50,4 +50,4 @@ rm -f /usr/local/bin/kubelet /usr/local/bin/kubelet.kok-new
 for directory in kubelet-plugins/volume/exec kubelet-plugins/volume kubelet-plugins ''; do
     rmdir "/usr/libexec/kubernetes/$directory" 2>/dev/null || true
 done
-systemctl daemon-reload
+forget_units kubelet

@@ -1,11 +1,4 @@
-gpu() {
-    for device in /sys/bus/pci/devices/*; do
-        { read -r vendor <"$device/vendor" && read -r class <"$device/class"; } 2>/dev/null || continue
-        case $vendor$class in 0x10de0x0300* | 0x10de0x0302*) return 0 ;; esac
-    done
-    return 1
-}
-if ! gpu; then
+if [ "$(nvidia_gpus)" = 0 ]; then
     echo "the host has no NVIDIA GPU: no driver is installed"
     exit 0
 fi

@@ -1,12 +1,5 @@
 # Where there is no GPU nothing is needed; the Machine's condition tells of that.
-gpu() {
-    for device in /sys/bus/pci/devices/*; do
-        { read -r vendor <"$device/vendor" && read -r class <"$device/class"; } 2>/dev/null || continue
-        case $vendor$class in 0x10de0x0300* | 0x10de0x0302*) return 0 ;; esac
-    done
-    return 1
-}
-gpu || { echo {{ version }}; exit 0; }
+[ "$(nvidia_gpus)" != 0 ] || { echo {{ version }}; exit 0; }
 found=
 for library in /usr/lib/*-linux-gnu/libnvidia-ml.so.[0-9]*.* /usr/lib64/libnvidia-ml.so.[0-9]*.*; do
     [ ! -e "$library" ] || found=${library##*/libnvidia-ml.so.}

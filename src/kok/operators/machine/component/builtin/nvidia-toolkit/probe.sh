@@ -1,12 +1,5 @@
 # Where there is no GPU nothing is needed; the Machine's condition tells of that.
-gpu() {
-    for device in /sys/bus/pci/devices/*; do
-        { read -r vendor <"$device/vendor" && read -r class <"$device/class"; } 2>/dev/null || continue
-        case $vendor$class in 0x10de0x0300* | 0x10de0x0302*) return 0 ;; esac
-    done
-    return 1
-}
-gpu || { echo {{ version }}; exit 0; }
+[ "$(nvidia_gpus)" != 0 ] || { echo {{ version }}; exit 0; }
 [ -x /usr/bin/nvidia-ctk ] && [ -x /usr/bin/nvidia-container-runtime ] && [ -x /usr/bin/nvidia-cdi-hook ] || exit 0
 {% if params.runtime == "docker" %}
 grep -q nvidia-container-runtime /etc/docker/daemon.json 2>/dev/null || exit 0

@@ -5,8 +5,7 @@ KubeNode and Machines decide by the code that is in force; the world around them
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,12 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
+from tests.unit.operators.machine.machine.operations.update.places import (
+    VERSIONS,
+    Lists,
+    Place,
+    condition,
+    done,
+)
 from tests.unit.operators.machine.views import machine_view, observed
 
-from kok.api.machine.machine import KubeletChange, Machine, MachineStatus
+from kok.api.machine.machine import KubeletChange, MachineStatus
 from kok.api.machine.rollout import Rollout, RolloutStatus
 from kok.api.meta import Manifest
-from kok.kube.lists.tolerant import Listed
 from kok.operators.machine import cluster_version
 from kok.operators.machine.kubenode.rollout.plan import plan
 from kok.operators.machine.kubenode.rollout.scene import RolloutView
@@ -34,13 +39,11 @@ from kok.operators.machine.machine.operations.update_calls import (
 )
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns
 from kok.operators.machine.machine.view import MachineView
-from kok.operators.machine.node import cordon, nodes
-from kok.operators.machine.node.nodes import NodeView
+from kok.operators.machine.node import cordon
 from kok.operators.machine.remote.session import HostMemory
 from kok.runtime.conditions import Verdict
 
 NAMES = ("w1", "w2", "w3")
-VERSIONS = ("1.36.4", "1.37.1", "1.37.2")
 which = st.sampled_from(NAMES)
 UPGRADE = {
     "from": "1.36.4",
@@ -51,110 +54,6 @@ UPGRADE = {
     "since": "2026-11-02T12:00:00Z",
     "movedAt": "2026-11-02T12:00:00Z",
 }
-
-
-def condition(kind: str, *, holds: bool) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "status": str(holds),
-        "reason": "Any",
-        "message": "",
-        "lastTransitionTime": "2026-11-02T12:00:00Z",
-    }
-
-
-@dataclass
-class Place:
-    """A Machine, its Node, its host, and what is remembered of it."""
-
-    name: str
-    wanted: str = VERSIONS[0]
-    generation: int = 1
-    status: Manifest = field(default_factory=dict)
-    memory: HostMemory = field(default_factory=HostMemory)
-    installed: str = VERSIONS[0]
-    running: str = VERSIONS[0]
-    """What the Node reports."""
-    spec: Manifest = field(default_factory=dict)
-    """Of the Node."""
-    version: int = 1
-    """Its resource version, which changes with the spec."""
-    followed: NodeView | None = None
-    """The Node as it was last heard of."""
-    annotations: dict[str, str] = field(default_factory=dict)
-    ready: bool = True
-    pods: int = 2
-    guarded: bool = False
-    """Whether a budget keeps its pods where they are."""
-
-    def node(self) -> Manifest:
-        return {
-            "metadata": {
-                "name": self.name,
-                "uid": self.name,
-                "resourceVersion": str(self.version),
-                "annotations": self.annotations,
-            },
-            "spec": self.spec,
-            "status": {
-                "conditions": [{"type": "Ready", "status": str(self.ready)}],
-                "nodeInfo": {"kubeletVersion": f"v{self.running}"},
-            },
-        }
-
-    def machine(self) -> Machine:
-        return builders.machine(
-            metadata={"name": self.name, "generation": self.generation},
-            node=self.name,
-            components=[{"name": "kubelet", "version": self.wanted}],
-            status=self.status,
-        )
-
-    def live(self) -> Manifest:
-        return {**self.machine().manifest(), "status": self.status}
-
-    @property
-    def ours(self) -> bool:
-        return bool(self.annotations.get("kok.dev/cordoned-by"))
-
-    @property
-    def cordoned(self) -> bool:
-        return bool(self.spec.get("unschedulable"))
-
-    def patch(self, patch: Manifest) -> None:
-        """A merge patch of what is patched here."""
-        for name, value in patch["metadata"]["annotations"].items():
-            self.annotations = {**self.annotations, name: value} if value else {}
-        self.closes(cordoned=bool(patch["spec"]["unschedulable"]))
-
-    def closes(self, *, cordoned: bool) -> None:
-        """Whoever does it; that is heard of at once, though nobody may look before the next time."""
-        self.spec, self.version = {"unschedulable": True} if cordoned else {}, self.version + 1
-        self.seen()
-
-    def seen(self) -> NodeView:
-        """The Node as who follows it sees it."""
-        self.followed = nodes.view(self.node(), self.followed)
-        return self.followed
-
-
-class Lists:
-    """The list of all Machines."""
-
-    def __init__(self, places: dict[str, Place]) -> None:
-        self._places = places
-
-    async def now(self, *_: object) -> Listed[Machine]:
-        return Listed(tuple(place.machine() for place in self._places.values()))
-
-
-def done(work: Coroutine[Any, Any, str]) -> str:
-    """What comes of work that waits for nothing."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        return str(end.value)
-    raise AssertionError("it waits")
 
 
 class Upgrades(RuleBasedStateMachine):
