@@ -13,7 +13,7 @@ from e2e.bench.earlier import earlier
 from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
-from e2e.bench.machine import nodes, recovery
+from e2e.bench.machine import adopted, nodes, recovery
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -112,6 +112,7 @@ async def _control_plane(w: Environment) -> AsyncIterator[Figure]:
 SUITES: dict[str, Suite] = {
     "create": create,
     "machine-join": nodes.join,
+    "machine-adopted": adopted.adopted,
     "machine-many": nodes.many,
     "machine-recovery": recovery.recovered,
     "fleet": fleet,

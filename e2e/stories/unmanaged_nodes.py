@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 
-from e2e.fixtures import business_cluster, userfiles
+from e2e.fixtures import business_cluster, kubeadm_node, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, until
 from e2e.lab.images.catalog import TOOLBOX
@@ -19,14 +18,12 @@ from kok.kube import kinds
 FOREIGN = "ForeignNodesCertified"
 UNCERTIFIED = "tls: internal error"
 """What an API server says of a kubelet without a serving certificate."""
-PATCHES = "/root/patches"
-_PATCH = f"mkdir -p {PATCHES}; cat > {PATCHES}/kubeletconfiguration+merge.json"
 _ASK_AGAIN = "rm /var/lib/kubelet/pki/kubelet-server-*; systemctl restart kubelet"
 
 
 async def a_foreign_node(w: Environment) -> None:
     """a host that joins by kubeadm is told of, and approved by hand or by the operator"""
-    await _join(w)
+    await kubeadm_node.join(w, LEAVES, NAMESPACE, SHOP)
     async with await w.business(NAMESPACE, SHOP) as inside:
         node = await until(inside, kinds.NODE, LEAVES, "", has("Ready"), within=LONG)
         if (pods := node["status"]["capacity"]["pods"]) != shared_hosts.PODS:
@@ -52,22 +49,6 @@ async def a_foreign_node(w: Environment) -> None:
         await _shows(w, "hello")
         await inside.delete(kinds.NODE, LEAVES)
     await w.lab.reset(LEAVES)
-
-
-async def _join(w: Environment) -> None:
-    """As docs/clusters.md describes it, on a host with containerd, kubelet and kubeadm."""
-    host = await w.lab.reset(LEAVES)
-    await w.lab.meta.install(host)
-    # Networks of business clusters write where everybody looks.
-    own = "sed -i s,/run/cni/net.d,/etc/cni/net.d, /etc/containerd/config.toml"
-    await shared_hosts.root(w, LEAVES, f"{own}; systemctl restart containerd")
-    merge = json.dumps(dict(userfiles.LAB_KUBELET))
-    await w.lab.exec(LEAVES, "sh", "-c", _PATCH, stdin=merge)
-    kubeconfig = await w.kubeconfig(NAMESPACE, SHOP)
-    token = ("token", "create", "--print-join-command")
-    command = await business_cluster.program(w.lab, "kubeadm", kubeconfig, *token)
-    options = ("--ignore-preflight-errors=all", f"--patches={PATCHES}")
-    await w.lab.exec(LEAVES, *shlex.split(command), *options, timeout=300)
 
 
 async def _shows(w: Environment, words: str) -> None:

@@ -93,6 +93,8 @@ _NODE: Spec = {
     "taints": [_TAINT],
     "drainTimeout": "1m30s",
     "remediation": _REMEDIATION,
+    "adopt": True,
+    "onRemove": "CleanUp",
     "rollout": {
         "canary": 2,
         "batch": "50%",
@@ -374,6 +376,8 @@ FULL: dict[str, list[Spec]] = {
             "drainTimeout": "2m",
             "remediation": {**_REMEDIATION, "maxUnhealthy": 2},
             "rollout": {"drainTimeout": "3m", "onDrainTimeout": "Force", "soak": "2m"},
+            "adopt": True,
+            "onRemove": "Release",
             "paused": True,
         },
         {"cluster": "shop", "node": "w1", "address": "10.0.0.21", "ssh": _BEHIND},

@@ -20,6 +20,8 @@ ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
 """On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
 ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
 """On a Machine or Host that is being deleted: `true` lets it go without cleaning up the host."""
+ANNOTATION_RELEASE = "kok.dev/release"
+"""On a Machine: `true` has its host left as it is when it is deleted, as `spec.onRemove: Release` does."""
 ABANDONED_HOSTS = "kok-abandoned-hosts"
 """ConfigMap beside the operators: hosts that were left without a clean-up, by the UID of their
 Machine, as JSON. It outlives the namespaces that they were used in."""

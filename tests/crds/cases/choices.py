@@ -81,6 +81,24 @@ CHOICES = (
             ("batch", "many"),
         )
     ),
+    *(
+        of(
+            kind,
+            "spec",
+            "spec.adopt: say as well what becomes of the hosts in the end; write onRemove: Release, "
+            "which leaves them nodes as they are, or onRemove: CleanUp, which drains them and makes "
+            "them bare",
+            {"adopt": True},
+        )
+        for kind in ("KubeNode", "Machine")
+    ),
+    Case(
+        "KubeNode",
+        "spec",
+        "spec.onRemove: Release is for hosts that are listed, since nobody else could use a host of a "
+        "pool that stays a node; write onRemove: CleanUp, or list the hosts by name",
+        {"cluster": "shop", "replicas": 1, "pool": {}, "onRemove": "Release"},
+    ),
     Case(
         "KubeNode",
         "spec",

@@ -24,6 +24,7 @@ from kok.api.fields import (
     rules,
 )
 from kok.api.machine.access import SSHAccess
+from kok.api.machine.adoption import OnRemove, says_what_becomes
 from kok.api.machine.host import AbandonedHost
 from kok.api.machine.machine import MachineComponent
 from kok.api.machine.remediation import Remediation
@@ -156,6 +157,12 @@ class KubeNodeSpec(ApiModel):
                 "!has(self.ssh) || !has(self.ssh.jump) || !has(self.hosts) || "
                 "self.hosts.all(h, isIP(h.address))",
             ),
+            says_what_becomes(),
+            rule(
+                "spec.onRemove: Release is for hosts that are listed, since nobody else could use a "
+                "host of a pool that stays a node; write onRemove: CleanUp, or list the hosts by name",
+                "!has(self.pool) || !has(self.onRemove) || self.onRemove != 'Release'",
+            ),
         )
     )
 
@@ -213,6 +220,13 @@ class KubeNodeSpec(ApiModel):
     """How changes of software reach the nodes: one after the other by default."""
     remediation: Remediation = Field(default_factory=Remediation)
     """What is done about hosts that drift from the spec, or whose services fail."""
+    adopt: bool = False
+    """Whether hosts that are nodes of the Cluster already, joined by kubeadm for example, are taken over
+    as they are: what differs there from the spec stays until the spec changes. Hosts that are none are
+    made nodes. Taking it back brings the nodes to what the spec says, as a rollout."""
+    on_remove: OnRemove | None = None
+    """What becomes of hosts that leave: `CleanUp`, the default, drains their nodes and makes them bare;
+    `Release` leaves them the nodes that they are."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 

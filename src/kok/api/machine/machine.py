@@ -24,6 +24,7 @@ from kok.api.fields import (
     says,
 )
 from kok.api.machine.access import SSHAccess, behind_bastion
+from kok.api.machine.adoption import Adoption, OnRemove, says_what_becomes
 from kok.api.machine.component import Change
 from kok.api.machine.remediation import Drift, Remediation, RemediationStatus
 from kok.api.machine.rollout import MachineRollout
@@ -73,6 +74,7 @@ class MachineSpec(ApiModel):
                 "self.hostKey == oldSelf.hostKey || self.hostKey == '' || oldSelf.hostKey == ''",
             ),
             behind_bastion(),
+            says_what_becomes(),
         )
     )
 
@@ -121,6 +123,11 @@ class MachineSpec(ApiModel):
     """What rollouts of its KubeNode ask of it."""
     remediation: Remediation = Field(default_factory=Remediation)
     """What is done about it where it drifts from its spec, or where its services fail."""
+    adopt: bool = False
+    """Whether a host that is this node already, joined by kubeadm for example, is taken over as it is."""
+    on_remove: OnRemove | None = None
+    """What becomes of the host in the end: `CleanUp`, the default, drains the node and makes the host
+    bare; `Release` leaves it the node that it is."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -202,7 +209,9 @@ class MachineComponentStatus(ApiModel):
     """Version wanted; absent while it is being removed."""
     found: str | None = None
     """Version found on the host."""
-    state: Literal["Waiting", "Installing", "Ready", "Drifted", "Removing", "Failed"] = "Waiting"
+    state: Literal["Waiting", "Installing", "Ready", "Drifted", "Adopted", "Removing", "Failed"] = (
+        "Waiting"
+    )
     """What happens to it."""
     config: str | None = None
     """Hash of the parameters and files that were last applied."""
@@ -273,6 +282,8 @@ class GoodSoftware(ApiModel):
     """As in the spec."""
     artifacts: ArtifactBase = Field(default_factory=ArtifactBase)
     """As in the spec."""
+    adopt: bool = False
+    """As in the spec."""
 
 
 class HostReboot(ApiModel):
@@ -323,6 +334,8 @@ class MachineStatus(Status):
     """Version of the kubelet that the node reports."""
     first_ready: datetime | None = None
     """When it was Ready for the first time; from then on changes come in stages."""
+    adopted: Adoption | None = None
+    """How the host was found, if it was a node already; absent if it was made one."""
     token_id: str | None = None
     """ID of the bootstrap token in use while joining; recorded before it is made."""
     kubelet_change: KubeletChange | None = None
@@ -346,8 +359,8 @@ class MachineStatus(Status):
     jump_secret: str | None = None
     """The same of the bastion, where that has a Secret of its own."""
     operation: Operation | None = None
-    """What takes more than one pass and is under way, with the step that it has come to: `Remove`, or
-    `Update`, a change for which the node is drained. Recorded before the step is begun."""
+    """What takes more than one pass and is under way, with the step that it has come to: `Remove`,
+    `Release`, or `Update`, a change for which the node is drained. Recorded before the step is begun."""
     removal: str | None = None
     """Step of the removal that is under way."""
     remediation: RemediationStatus | None = None

@@ -130,3 +130,12 @@ def machine_plan(
         typer.echo(plain(f"nothing is to be done for {found.title}"))
     for each in plans.tables(found):
         print_whole(each)
+
+
+@machine.command(name="release")
+@as_kubectl
+def machine_release(name: Name, namespace: Namespace = None, *, options: KubectlOptions) -> None:
+    """Have a Machine go and leave its host the node that it is: nothing is stopped, drained or removed."""
+    from kok.cli.machines.release import release  # noqa: PLC0415
+
+    typer.echo(plain(ask(release(name, namespace, options))))

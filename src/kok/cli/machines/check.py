@@ -257,10 +257,17 @@ def _of_host(
             params=_params(candidate),
             neighbours={},
             fetches=True,
-            begun=mine,
+            begun=mine or _adopted(candidate, survey),
+            adopts=_adopted(candidate, survey),
             networks=(*network.pod_cidrs, *network.service_cidrs) if network is not None else (),
         )
     )
+
+
+def _adopted(candidate: Candidate, survey: Survey) -> bool:
+    """Whether the host is to be taken over as it is, if it is a node of its Cluster."""
+    said = candidate.obj if isinstance(candidate.obj, Machine) else candidate.kubenode
+    return said is not None and said.spec.adopt and bool(survey.identity.certificate)
 
 
 def _params(candidate: Candidate) -> dict[str, Mapping[str, Any]]:

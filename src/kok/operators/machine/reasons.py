@@ -47,6 +47,14 @@ ANOTHER_HOST: Final = "AnotherHost"
 write them as they were, or delete the Machine and create another."""
 NODE_NAME_TAKEN: Final = "NodeNameTaken"
 """Another Machine already is the node of that name."""
+ADOPTING: Final = "Adopting"
+"""The host is a node already, and is taken over as it is; or it is not known yet whether it is one."""
+ADOPTION_REFUSED: Final = "AdoptionRefused"
+"""The host has a kubelet that joined the Cluster, but is not taken over; the message says what is in
+the way and what to do."""
+JOINED_ELSEWHERE: Final = "JoinedElsewhere"
+"""The host is a node of another cluster, and is left alone: name it in a KubeNode of that cluster, or
+drain it and run `kubeadm reset` there."""
 
 # --- software (condition ComponentsReady of a Machine)
 COMPONENTS_READY: Final = "ComponentsReady"
@@ -132,6 +140,9 @@ READY: Final = "Ready"
 """All is well."""
 UP_TO_DATE: Final = "UpToDate"
 """The host has what the spec says."""
+ADOPTED: Final = "Adopted"
+"""The host has what it had when it was adopted; the message says what differs from the spec, which has
+not changed since. Also an event."""
 UPDATING: Final = "Updating"
 """Changes of the spec are being carried out."""
 
@@ -208,6 +219,10 @@ DRAIN_FORCED: Final = "DrainForced"
 """Event: pods were deleted in spite of their disruption budgets, since the drain took too long."""
 REMOVING: Final = "Removing"
 """The Machine is being removed."""
+RELEASING: Final = "Releasing"
+"""The Machine is being removed, and its host stays the node that it is."""
+RELEASED: Final = "Released"
+"""Event: the host was left as it is, and nothing of KOK's marks is on it any more."""
 
 # --- KubeNode
 SKEW: Final = "VersionSkew"

@@ -97,6 +97,13 @@ class OperatorProcess:
             stderr=asyncio.subprocess.DEVNULL,
         )
 
+    async def ended(self) -> None:
+        """Returns when it has ended by itself."""
+        if self._process is not None:
+            async with asyncio.timeout(LIMIT):
+                await self._process.wait()
+            await run_out(self._kube, "machine", self._namespace)
+
     async def kill(self) -> None:
         """SIGKILL: nothing is put in order. Its Lease runs out soon."""
         if self._process is not None and self._process.returncode is None:

@@ -59,7 +59,7 @@ def component_job(
         shell.feed("keep", "files.next", content="".join(f"{f.path}\n" for f in wanted.files)),
         "step files\n",
         *(_put(f.path, f.mode, f.content) for f in wanted.files),
-        "forget_files\n",
+        "forget_files\nsupersede\n",
         _environment(wanted, found),
         *_scripts(wanted.scripts, what),
         *_settings(wanted, found),

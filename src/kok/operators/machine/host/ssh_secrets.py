@@ -38,9 +38,8 @@ _Field = Literal["ssh_secret", "jump_secret"]
 
 def touched(status: MachineStatus) -> bool:
     """Whether anything may have been changed on a Machine's host."""
-    return status.token_id is not None or any(
-        c.job is not None or c.config for c in status.components
-    )
+    begun = status.token_id is not None or status.adopted is not None
+    return begun or any(c.job is not None or c.config for c in status.components)
 
 
 def holds(secret: Manifest) -> bool:

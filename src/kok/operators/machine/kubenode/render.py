@@ -74,6 +74,7 @@ def machine(
         body["remediation"] = policy
     if told := _rollout(spec.rollout):
         body["rollout"] = told
+    body |= _taken_and_left(kubenode)
     if access_hash:
         body["accessHash"] = access_hash
     if place.addresses:
@@ -93,6 +94,13 @@ def machine(
         "spec": body,
     }
     return owned(manifest, kubenode)
+
+
+def _taken_and_left(kubenode: KubeNode) -> dict[str, Any]:
+    """How a host is taken at first, and left in the end, if that is said."""
+    spec = kubenode.spec
+    said: dict[str, Any] = {"adopt": True} if spec.adopt else {}
+    return {**said, "onRemove": spec.on_remove} if spec.on_remove else said
 
 
 def _rollout(policy: Rollout) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
 from kok.operators.machine.machine import install_plan, joining
 from kok.operators.machine.machine.observe import rival
-from kok.operators.machine.machine.operations import prefetch, reboot, update
+from kok.operators.machine.machine.operations import adopted, adoption, prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
     AwaitJobs,
     Install,
@@ -71,6 +71,15 @@ class Decision:
     """What on the host is not as it was made, by component."""
     remedy: Remedy = field(default_factory=Remedy)
     """What is known of a fault of the host, and what is done about it."""
+    held: frozenset[str] = frozenset()
+    """Components that are left as they were found when the host was adopted."""
+    adopting: bool = False
+    """Whether the host is to be adopted first, so that it is not this Machine's yet."""
+
+    @property
+    def ours(self) -> Mapping[str, Rendered]:
+        """What is wanted and was put on the host by us, or is to be: only that is watched and remedied."""
+        return {name: item for name, item in self.wanted.items() if name not in self.held}
 
     def refused(self, among: Collection[str]) -> Verdict | None:
         """Why nothing can be done until something else changes, if for one of these reasons."""
@@ -127,15 +136,21 @@ def _compared(
     """What to do at a host that was seen, going by what is there and what is wanted."""
     off = install_plan.called_off(view.machine, view.status, wanted)
     drifted = drift.drifted(wanted, survey) if view.mine else {}
+    adopting = adoption.asked(view, survey)
+    held = frozenset(wanted) if adopting else adopted.held(view)
+    changed = [name for name in install_plan.lacking(wanted, survey) if name not in held]
     repairs = view.machine.spec.remediation.mode == "Repair" and not view.paused_by
-    lacks = drift.left(install_plan.lacking(wanted, survey), drifted, repairs=repairs)
+    lacks = drift.left(changed, drifted, repairs=repairs)
     lacking = (*lacks, *(name for name in sorted(off) if name not in lacks))
-    findings = tuple(_findings(view, survey, wanted, fetches=bool(lacking)))
+    fetches = bool(lacking)
+    findings = tuple(_findings(view, survey, wanted, fetches=fetches, adopting=adopting))
     step: Step | None
     if view.doing:
         step = Step()
     elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
         step = Step(SurveyHost(request))
+    elif adopting:
+        step = _another_host(view, survey) or adoption.step(view, survey, wanted)
     else:
         step = _use(view, survey, findings) or _called_off(view, wanted, off)
         step = step or _software(view, wanted, survey, lacking) or _boot(view, wanted, survey)
@@ -151,9 +166,11 @@ def _compared(
         wanted,
         lacking,
         findings,
-        joining.why_not(view),
+        joining.why_not(view) if not adopting else "",
         off=frozenset(off),
         drift=drifted,
+        held=held,
+        adopting=adopting,
     )
 
 
@@ -168,10 +185,11 @@ def _at_rest(view: MachineView, step: Step, findings: Sequence[Finding], *, lack
 def _with_remedy(view: MachineView, found: Decision) -> Decision:
     """The same, unless something is to be done about a fault of the host before all else."""
     changing = [name for name in found.lacking if name not in found.drift]
-    remedy = remedies.decide(view, found.wanted, operation=found.operation, changing=changing)
+    ours = found.ours
+    remedy = remedies.decide(view, ours, operation=found.operation, changing=changing)
     looks = isinstance(found.step.call, SurveyHost | ScanHostKey | RecordHostKey | Reclaim)
     ready = found.seen and not looks
-    step = remedies.choose(view, found.step, found.wanted, remedy, ready=ready)
+    step = remedies.choose(view, found.step, ours, remedy, ready=ready)
     return replace(found, step=step, remedy=remedy)
 
 
@@ -286,7 +304,12 @@ def _towards(view: MachineView) -> str:
 
 
 def _findings(
-    view: MachineView, survey: Survey, wanted: Mapping[str, Rendered], *, fetches: bool
+    view: MachineView,
+    survey: Survey,
+    wanted: Mapping[str, Rendered],
+    *,
+    fetches: bool,
+    adopting: bool,
 ) -> list[Finding]:
     # Software that is no longer wanted may be of the kinds that come along.
     services = {name: catalog.services(name) for name in survey.found}
@@ -298,7 +321,9 @@ def _findings(
             services=services,
             neighbours=view.memory.neighbours,
             fetches=fetches,
-            begun=view.mine,
+            begun=view.mine or adopting,
+            adopts=adopting,
+            member=not adopting and not view.mine and adoption.member(view, survey),
             base_url=view.machine.spec.artifacts.base_url,
             networks=view.objects.networks,
         )
@@ -314,16 +339,22 @@ def _use(view: MachineView, survey: Survey, findings: tuple[Finding, ...]) -> St
             return Step(Reclaim(owner)) if after <= 0 else Step(after=after)
         text = commands.taken(view.machine.spec.address, owner, view.machine.namespace)
         return refused(Verdict(False, reasons.HOST_IN_USE, text), view.recheck)
-    if not owner.uid and (problem := _another(view)) is not None:
-        return refused(problem, view.recheck)
+    if (step := _another_host(view, survey)) is not None:
+        return step
     if not preflight.passed(findings):
         problem = Verdict(False, reasons.PREFLIGHT_FAILED, preflight.sentence(findings))
         return refused(problem, view.recheck)
     return None
 
 
+def _another_host(view: MachineView, survey: Survey) -> Step | None:
+    """A host that is not marked, if it cannot be the one of the Machine, is left alone."""
+    problem = _another(view) if not survey.owner.uid else None
+    return refused(problem, view.recheck) if problem is not None else None
+
+
 def _another(view: MachineView) -> Verdict | None:
-    """What is wrong with a host that is not marked, if it cannot be the one of the Machine."""
+    """What is wrong with it."""
     machine, was = view.machine, view.status.installed_on
     want = expected_key(machine, view.status)
     spec, behind = machine.spec, machine.spec.ssh.behind

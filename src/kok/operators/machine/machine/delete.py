@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kok.api.machine.machine import Machine
 from kok.operators.machine.host.abandoned_hosts import Abandoned
-from kok.operators.machine.machine.operations import removal
+from kok.operators.machine.machine.operations import release, removal
 from kok.operators.machine.machine.operations.removal import RemovalView
 from kok.operators.machine.machine.operations.removal_calls import RemovalContext
 from kok.operators.machine.machine.view import MachineView
@@ -51,10 +51,11 @@ class Removal:
             # What it could have done meanwhile it has not tried.
             session.memory.drain_seen = session.memory.clean_seen = None
             raise Paused("removal")
-        if session.doing not in ("", "drain", "clean"):
+        if session.doing not in ("", "drain", "clean", "release"):
             # An installation is of no use any more; its jobs are stopped by the clean-up.
             session.cancel()
-        while (action := removal.plan(self._look())) is not None:
+        plan = release.plan if release.applies(self._p.obj, status) else removal.plan
+        while (action := plan(self._look())) is not None:
             if status.operation != action.operation:
                 status.operation = action.operation
                 status.drain_since = status.drain_since or self._p.now

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from kok.operators.machine import reasons
 from kok.operators.machine.machine import install_plan
+from kok.operators.machine.machine.operations import adopted
 from kok.operators.machine.machine.operations.host_steps import (
     JoinCluster,
     Step,
@@ -32,7 +33,8 @@ def todo(view: MachineView) -> join.JoinPlan | None:
     endpoint, identity = view.objects.endpoint, view.memory.identity
     if endpoint is None or identity is None:
         return None
-    found = join.plan(identity, endpoint, view.machine.spec.node, view.now)
+    own_way = adopted.own_way(view)
+    found = join.plan(identity, endpoint, view.machine.spec.node, view.now, own_way=own_way)
     if found is not None and found.why == join.STOPPED and remedies.supervised(view):
         return None
     hashed = view.machine.spec.access_hash
@@ -91,7 +93,8 @@ def _wait_for_kubelet(view: MachineView, found: join.JoinPlan) -> Step:
 
 def _token_left(view: MachineView) -> bool:
     token, identity = view.status.token_id, view.memory.identity
-    on_host = identity is not None and identity.bootstrap
+    # Of one that was adopted it is not ours, unless we have let it in since.
+    on_host = identity is not None and identity.bootstrap and view.status.adopted is None
     return on_host or (token is not None and token != view.memory.token_gone)
 
 

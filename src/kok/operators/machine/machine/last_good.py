@@ -14,16 +14,21 @@ from kok.operators.machine.machine.remediation import faults
 _UP_TO_DATE, _READY = "UpToDate", "Ready"
 
 
-def digest(components: Sequence[MachineComponent], artifacts: ArtifactBase) -> str:
-    """Hash of software and where it comes from; another one means other software."""
+def digest(
+    components: Sequence[MachineComponent], artifacts: ArtifactBase, *, adopt: bool = False
+) -> str:
+    """Hash of software and where it comes from; another one means other software. `adopt`: what was
+    adopted stays as it is instead."""
     listed = sorted((c.manifest() for c in components), key=lambda c: str(c["name"]))
-    text = json.dumps([listed, artifacts.manifest()], sort_keys=True)
+    made_of = [listed, artifacts.manifest(), *(["adopt"] if adopt else [])]
+    text = json.dumps(made_of, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def of(machine: Machine) -> str:
     """Hash of what a Machine's spec asks for."""
-    return digest(machine.spec.components, machine.spec.artifacts)
+    spec = machine.spec
+    return digest(spec.components, spec.artifacts, adopt=spec.adopt)
 
 
 def judge(status: MachineStatus, machine: Machine, now: datetime) -> None:
@@ -34,6 +39,7 @@ def judge(status: MachineStatus, machine: Machine, now: datetime) -> None:
             since=now.replace(microsecond=0),
             components=[c.model_copy(deep=True) for c in machine.spec.components],
             artifacts=machine.spec.artifacts,
+            adopt=machine.spec.adopt,
         )
 
 

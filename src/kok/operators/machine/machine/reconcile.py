@@ -179,7 +179,7 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
     ) -> float | None:
         """Looks after Secret and Node, and begins the step at the host."""
         client = self._client(p, view.objects, self.hosts.sessions.of(p.obj.metadata.uid))
-        self.supervision.watch(view, client, decision.wanted, seen=decision.seen)
+        self.supervision.watch(view, client, decision.ours, seen=decision.seen)
         kept = await self.keeper.keep(p, view.objects.secret, view.objects.jump)
         if decision.seen and view.mine and (place := view.memory.place) is not None:
             # What an earlier Machine of this namespace left there was taken away before that.
@@ -401,7 +401,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         connection, found = self._connection(p, view.objects), view.objects.node
         known = joined(view, decision).holds is True
         joins = known or (view.mine and view.memory.joined is not None)
-        if connection is None or connection.answers is False or not joins:
+        # The Node of a host that was seen and is not marked as ours is somebody else's so far.
+        foreign = view.memory.survey is not None and not view.mine
+        if connection is None or connection.answers is False or not joins or foreign:
             return None
         try:
             again = await self._approve(p, view, connection, outcome)

@@ -7,7 +7,7 @@ from kok.operators.machine import gpus
 from kok.operators.machine.machine import install_plan, kubelet_change
 from kok.operators.machine.machine.decide import Decision, kubelet_started
 from kok.operators.machine.machine.install_plan import right, surplus
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import adopted, update
 from kok.operators.machine.machine.remediation.drift import remembered
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote.jobs import UNINSTALL, JobResult
@@ -33,6 +33,8 @@ def facts(status: MachineStatus, view: MachineView, decision: Decision) -> None:
         status.installed_on = view.memory.place
     _host_key(status, view)
     status.remediation = decision.remedy.record
+    if decision.seen:
+        status.adopted = adopted.remembered(status.adopted, view)
     if decision.seen and view.mine:
         off = view.machine.spec.remediation.mode == "Off"
         status.drift = remembered(status.drift, {} if off else decision.drift, view.now)
@@ -100,6 +102,12 @@ def _state(component: MachineComponentStatus, view: MachineView, decision: Decis
     started = decision.step.started
     if name in decision.off:
         component.state, component.message = "Installing", None
+        return
+    if name in decision.held and survey is not None and not right(name, decision.wanted, survey):
+        known = view.status.adopted
+        differs = adopted.differences(known, name)[:1024] if known is not None else ""
+        component.state = "Waiting" if decision.adopting else "Adopted"
+        component.message = differs or None
         return
     if name in decision.drift and name not in decision.lacking:
         component.state, component.message = "Drifted", "; ".join(decision.drift[name])[:1024]

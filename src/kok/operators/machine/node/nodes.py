@@ -47,6 +47,7 @@ class NodeView:
     labels_json: str = "{}"
     """As text: very many labels of few characters would take thirty times as much as objects."""
     taints_json: str = "[]"
+    system_uuid: str = ""
     heard: str = ""
     """When its kubelet last posted its status, as the kubelet says it."""
     whole: bool = True
@@ -75,7 +76,8 @@ class NodeView:
 
     @property
     def _told(self) -> tuple[str, ...]:
-        return self.message, self.kubelet, self.runtime, self.machine_id, self.cordoned_by
+        known = (self.kubelet, self.runtime, self.machine_id, self.system_uuid)
+        return (self.message, *known, self.cordoned_by)
 
     def bare(self) -> Self:
         """Which Node it is and whether it is Ready, and nothing else."""
@@ -85,6 +87,7 @@ class NodeView:
             kubelet="",
             runtime="",
             machine_id="",
+            system_uuid="",
             cordoned_by="",
             labels_json="{}",
             taints_json="[]",
@@ -115,6 +118,7 @@ def view(node: Manifest, before: NodeView | None = None) -> NodeView:
         kubelet=_text(info.get("kubeletVersion"), SHORT).removeprefix("v"),
         runtime=_text(info.get("containerRuntimeVersion"), SHORT),
         machine_id=_text(info.get("machineID"), SHORT),
+        system_uuid=_text(info.get("systemUUID"), SHORT),
         unschedulable=unschedulable,
         closed=(same or version[:SHORT]) if unschedulable else "",
         cordoned_by=_text(_map(meta.get("annotations")).get(ANNOTATION_CORDONED_BY), LABEL),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kok.operators.machine import reasons
-from kok.operators.machine.remote import jobs, join, shell, survey
+from kok.operators.machine.remote import host_paths, jobs, join, shell, survey
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
 from kok.operators.machine.remote.ssh import Connection, HostError, ScriptFailed
 from kok.operators.machine.remote.survey import Identity, Owner, Question, Survey
@@ -24,6 +25,18 @@ _FOREIGN_OWNER = 75
 _ENDPOINT_UNREACHABLE = 79
 _QUOTED = 512
 """Characters of what a host says of the way to an endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Software that is left as it was found on a host, with all by which it is taken away in the end."""
+
+    name: str
+    uninstall: str = field(repr=False)
+    """Its script."""
+    services: tuple[str, ...] = ()
+    remains: tuple[str, ...] = ()
+    """A place in each, and the names of what it makes there, with blanks between them."""
 
 
 class HostTaken(HostError):
@@ -139,6 +152,34 @@ async def finish_joining(connection: Connection, uid: str) -> Identity:
 async def reboot(connection: Connection, uid: str, boot: str) -> None:
     """Boots the host if it still is in that boot; it does not return before the host goes down."""
     text = shell.compose({"KOK_UID": uid, "KOK_BOOT": boot}, shell.library("reboot"))
+    await _run(connection, text, deadline=STEP_DEADLINE)
+
+
+async def adopt(connection: Connection, owner: Owner, homes: Sequence[Home], replaces: str) -> None:
+    """Marks a host as the owner's, and notes there what is left as it is; nothing else is touched."""
+    parts = []
+    for item in homes:
+        parts += [
+            shell.call("home", item.name),
+            shell.feed("noted", "uninstall", content=item.uninstall),
+            shell.feed("noted", "services", content="".join(f"{s}\n" for s in item.services)),
+            shell.feed("noted", "remains", content="".join(f"{r}\n" for r in item.remains)),
+            "as_found\n",
+        ]
+    known = {"KOK_UID": owner.uid, "KOK_OWNER": owner.text(), "KOK_REPLACES": replaces}
+    text = shell.compose(known, shell.library("adopt"), *parts, "mark\n")
+    await _run(connection, text, deadline=STEP_DEADLINE)
+
+
+async def release(connection: Connection, uid: str, *, token: bool) -> None:
+    """All that is the operator's own goes, and what runs goes on. `token`: a bootstrap token may be
+    there that we have made."""
+    known = {
+        "KOK_UID": uid,
+        "KOK_BOOTSTRAP": host_paths.BOOTSTRAP if token else "",
+        "KOK_CERTIFICATE": host_paths.CLIENT_CERTIFICATE,
+    }
+    text = shell.compose(known, shell.library("release"), shell.library("forget"))
     await _run(connection, text, deadline=STEP_DEADLINE)
 
 

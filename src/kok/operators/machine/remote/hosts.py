@@ -172,6 +172,20 @@ class HostClient:
         memory.unfinished = memory.unfinished + 1 if found.bootstrap else 0
         return found
 
+    async def adopt(self, owner: Owner, homes: Sequence[commands.Home], replaces: str) -> None:
+        """Marks the host as the owner's, and leaves all that is there as it is."""
+        try:
+            await commands.adopt(await self._connection(), owner, homes, replaces)
+        finally:
+            self.memory.surveyed = NEVER
+
+    async def release(self, *, token: bool) -> None:
+        """Takes away what is ours alone, and leaves the host the node that it is."""
+        await commands.release(await self._connection(), self.uid, token=token)
+        self.memory.survey = None
+        self.memory.surveyed = NEVER
+        self.memory.cleaned = True
+
     async def clean(self, owner: Owner, *, marked: bool = False) -> None:
         """Takes everything of an owner away from the host. Raises `RemovalFailed` if the job
         for that did not go through, and `HostTaken` if the host is somebody else's, or, with

@@ -17,10 +17,14 @@ from kok.operators.machine.remote import host_paths, shell
 from kok.operators.machine.remote.survey import Identity
 from kok.pki import MALFORMED
 
-_FOREIGN = "the kubelet's certificate is not of this cluster"
+_NODE = "system:node:"
+"""What stands before the name of a node in the certificate of its kubelet."""
+FOREIGN = "the kubelet's certificate is not of this cluster"
+OTHER_NODE = "the kubelet's certificate is for another node"
+EXPIRED = "the kubelet's certificate expired"
 _ELSEWHERE = "the kubelet talks to another address than the cluster's"
 STOPPED = "the kubelet does not run"
-_OF_ALL = frozenset({_FOREIGN, _ELSEWHERE})
+_OF_ALL = frozenset({FOREIGN, _ELSEWHERE})
 """What comes to all nodes of a cluster together."""
 
 
@@ -58,15 +62,23 @@ class ClusterEndpoint:
 
 
 def plan(
-    identity: Identity, endpoint: ClusterEndpoint, node: str, now: datetime
+    identity: Identity,
+    endpoint: ClusterEndpoint,
+    node: str,
+    now: datetime,
+    *,
+    own_way: bool = False,
 ) -> JoinPlan | None:
-    """What has to be done, or None if the host has joined this very cluster."""
+    """What has to be done, or None if the host has joined this very cluster.
+
+    `own_way`: it may reach the cluster by another address, and have another CA file than it would get.
+    """
     if not identity.certificate:
         return JoinPlan("the kubelet has no credentials yet", token=True)
     stale = _stale(identity, endpoint, node, now)
-    if stale:
+    if stale and not (own_way and stale == _ELSEWHERE):
         return JoinPlan(stale, token=True, forget=True, staged=stale in _OF_ALL)
-    if identity.ca != endpoint.ca_digest:
+    if identity.ca != endpoint.ca_digest and not (own_way and identity.ca):
         return JoinPlan("the cluster's CA file is to be renewed", token=False, staged=True)
     if identity.kubelet in {"inactive", "failed", "unknown"}:
         return JoinPlan(STOPPED, token=False)
@@ -80,15 +92,25 @@ def _stale(identity: Identity, endpoint: ClusterEndpoint, node: str, now: dateti
     except MALFORMED:
         return "the kubelet's certificate cannot be read"
     if not any(_issued_by(certificate, ca) for ca in authorities):
-        return _FOREIGN
+        return FOREIGN
     if now >= certificate.not_valid_after_utc:
-        return "the kubelet's certificate expired"
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if not names or names[0].value != f"system:node:{node}":
-        return "the kubelet's certificate is for another node"
+        return EXPIRED
+    if node_of(identity) != node:
+        return OTHER_NODE
     if identity.server and identity.server != endpoint.server:
         return _ELSEWHERE
     return ""
+
+
+def node_of(identity: Identity) -> str:
+    """The name of the node for which the kubelet has a certificate; empty if it cannot be read."""
+    try:
+        subject = x509.load_pem_x509_certificate(identity.certificate.encode()).subject
+    except MALFORMED:
+        return ""
+    told = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    name = str(told[0].value) if told else ""
+    return name.removeprefix(_NODE)[:253] if name.startswith(_NODE) else ""
 
 
 def _issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:

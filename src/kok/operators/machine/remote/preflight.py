@@ -38,6 +38,10 @@ class PreflightInput:
     """Whether anything has still to be fetched onto the host."""
     begun: bool
     """Whether KOK has begun to install here: then its own software is no obstacle."""
+    adopts: bool = False
+    """Whether the host is taken over with the software that it has."""
+    member: bool = False
+    """Whether it is a node of the Machine's Cluster, and nobody asked to take it over."""
     base_url: str = ""
     networks: tuple[str, ...] = ()
     """Ranges of the cluster's pods and Services."""
@@ -201,11 +205,16 @@ def _foreign(given: PreflightInput) -> Iterable[Finding]:
     ours = set[str]().union(*(given.services.get(name) or (name,) for name in given.params))
     rivals = sorted(survey.units - own - ours)
     taken = sorted((survey.units & ours) - own)
-    if taken:
+    if taken and not given.adopts:
+        advice = "remove it with its configuration first"
+        if given.member:
+            advice = (
+                "it is the node of that name of this very Cluster: write adopt: true and onRemove: "
+                f"Release, so that it is taken over as it is, or {advice}"
+            )
         yield _finding(
             "ForeignSoftware",
-            f"the host already has a {' and a '.join(taken)} that KOK did not install; remove it "
-            "with its configuration first",
+            f"the host already has a {' and a '.join(taken)} that KOK did not install; {advice}",
         )
     if rivals:
         yield _finding(

@@ -39,6 +39,7 @@ _FACTS = frozenset(
             "swap",
             "system",
             "systemd",
+            "systemUUID",
         ),
         "time",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.unit.operators.machine.remote.job_site import (
@@ -148,3 +149,101 @@ async def test_scripts_and_jobs_are_for_root_alone(site: Site) -> None:
     await site.work(site.plan(site.component(scripts=counting(site))))
     assert mode(site.host.home) == 0o700
     assert mode(site.host.home / "owner") == 0o600
+
+
+HOMES = [
+    commands.Home("containerd", "true", ("containerd",)),
+    commands.Home("kubelet", "true", ("kubelet",), ("/var/lib/kubelet pki pods",)),
+]
+
+
+async def test_a_host_that_is_adopted_bears_a_mark_and_nothing_else_is_touched(site: Site) -> None:
+    for _ in range(2):
+        # However often: an operator may be killed in between.
+        await commands.adopt(site.connection, OWNER, HOMES, "")
+    assert sorted(path.name for path in site.root.iterdir() if path != site.host.home) == []
+    seen = await site.look()
+    assert seen.owner == OWNER
+    assert {n: (f.begun, f.recorded) for n, f in seen.found.items()} == {
+        "containerd": (True, "adopted"),
+        "kubelet": (True, "adopted"),
+    }
+    assert site.host.read("components/kubelet/order").strip() == "2"
+    assert site.host.read("components/kubelet/remains").strip() == "/var/lib/kubelet pki pods"
+
+
+async def test_what_another_machine_has_is_not_adopted_unless_that_one_is_gone(site: Site) -> None:
+    await commands.adopt(site.connection, OWNER, HOMES[:1], "")
+    other = Owner("uid-2", "team-a/other", "team-a/shop", "meta-1")
+    with pytest.raises(HostTaken):
+        await commands.adopt(site.connection, other, HOMES, "uid-3")
+    assert (await site.look()).owner == OWNER
+    await commands.adopt(site.connection, other, HOMES, OWNER.uid)
+    assert (await site.look()).owner == other
+
+
+async def test_a_component_that_was_adopted_becomes_ours_with_its_first_change(site: Site) -> None:
+    top = site.root / "root"
+    own = top / "etc/systemd/system/tool.service.d"
+    packaged = top / "usr/lib/systemd/system/tool.service.d"
+    for folder in (own, packaged):
+        folder.mkdir(parents=True)
+    (own / "20-own.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/tool\n")
+    (own / "limits.conf").write_text("[Service]\nLimitNOFILE=1\n")
+    (packaged / "10-package.conf").write_text("[Service]\nExecStart=\nExecStart=/usr/bin/tool\n")
+    programs = site.root / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{site.root}/manager\n')
+    (programs / "systemctl").chmod(0o755)
+    home = commands.Home("tool", "true", ("tool",))
+    await commands.adopt(site.connection, OWNER, [home], "")
+    assert not (site.root / "manager").exists()
+    tool = site.component(scripts=counting(site), services=["tool"])
+    (result,) = await site.work(site.plan(tool))
+    assert result.exit == 0, result
+    assert (site.root / "manager").read_text().split() == ["daemon-reload"]
+    assert sorted(path.name for path in own.iterdir()) == ["10-package.conf", "limits.conf"]
+    assert (own / "10-package.conf").readlink() == Path("/dev/null")
+    assert (site.host.home / "components/tool/aside/20-own.conf").exists()
+    found = (await site.look(tool)).found["tool"]
+    assert found.recorded == tool.config
+    # The next change is one like any other, and in the end nothing hides what the package brings.
+    (result,) = await site.work(site.plan(tool, attempt=2))
+    assert result.exit == 0
+    assert (site.root / "manager").read_text().split().count("daemon-reload") == 1
+    (result,) = await site.work(jobs.removal_job(OWNER.uid, 1))
+    assert result.exit == 0
+    assert sorted(path.name for path in own.iterdir()) == ["limits.conf"]
+
+
+async def test_a_released_host_keeps_what_runs_and_nothing_of_ours(site: Site) -> None:
+    path = site.root / "tool.conf"
+    tool = site.component(scripts=counting(site), files=[{"path": str(path), "content": "in use"}])
+    await site.work(site.plan(tool))
+    await commands.adopt(site.connection, OWNER, HOMES, "")
+    for _ in range(2):
+        # The second time there is no mark any more: whoever comes after a death finds it done.
+        await commands.release(site.connection, OWNER.uid, token=False)
+    assert runs(site) == ["install"]
+    assert path.read_text() == "in use"
+    assert not site.host.home.exists()
+
+
+async def test_a_host_of_another_machine_is_not_released(site: Site) -> None:
+    await commands.adopt(site.connection, OWNER, HOMES, "")
+    with pytest.raises(HostTaken):
+        await commands.release(site.connection, "uid-2", token=False)
+    assert (await site.look()).owner == OWNER
+
+
+async def test_a_job_that_runs_comes_to_its_end_before_its_host_is_released(site: Site) -> None:
+    gate = Gate(site)
+    plan = site.plan(site.component(scripts=counting(site, gate.script)))
+    working = asyncio.create_task(site.work(plan))
+    await gate.reached()
+    releasing = asyncio.create_task(commands.release(site.connection, OWNER.uid, token=False))
+    await gate.open()
+    await releasing
+    working.cancel()
+    assert (site.root / "version").read_text().strip() == "1.0"
+    assert not site.host.home.exists()

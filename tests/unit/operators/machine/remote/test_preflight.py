@@ -194,3 +194,14 @@ def test_name_servers_of_a_node_that_serves_are_a_warning_and_a_file_of_ones_own
 def test_a_cluster_of_one_family_asks_for_no_other() -> None:
     only = {"networks": ("10.64.0.0/16", "10.65.0.0/20")}
     assert found(only, addresses=("192.0.2.21",), facts={"ipv6Disabled": "1"}) == []
+
+
+def test_what_a_host_has_that_is_taken_over_as_it_is_is_in_nobodys_way() -> None:
+    node = {"units": frozenset({"containerd", "kubelet"}), "ports": frozenset({10250})}
+    software = {"params": {"kubelet": {}, "containerd": {}}}
+    refused = {check: text for _, check, text in found(software, **node)}
+    assert set(refused) == {"Ports", "ForeignSoftware"}
+    assert "adopt" not in refused["ForeignSoftware"]
+    told = {check: text for _, check, text in found({**software, "member": True}, **node)}
+    assert "write adopt: true and onRemove: Release" in told["ForeignSoftware"]
+    assert found({**software, "begun": True, "adopts": True}, **node) == []

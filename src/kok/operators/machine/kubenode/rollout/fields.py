@@ -12,8 +12,9 @@ from kok.kube.objects.drift import covers
 from kok.operators.machine.machine import last_good
 from kok.operators.machine.remote import host_paths
 
-ROLLED: Final = ("components", "artifacts")
-"""Fields of a Machine's spec that a rollout changes."""
+ROLLED: Final = ("components", "artifacts", "adopt")
+"""Fields of a Machine's spec that a rollout changes: nodes that were adopted and are to be no longer
+as they were found get what the spec says."""
 SOFTWARE: Final = (*ROLLED, "addresses")
 """Fields that change what is on the host: of its addresses the kubelet is told which one is the
 node's."""
@@ -38,6 +39,9 @@ def differs(intent: Manifest, live: Manifest, fields: Collection[str]) -> bool:
 
 
 def _same(field: str, found: Any, wanted: Any) -> bool:
+    if field == "adopt":
+        # A node that serves is not adopted any more, so that it disturbs nobody to ask for that.
+        return bool(wanted) or not found
     if field == "components":
         # A parameter that is taken away is a change as well: what it was must not stay.
         return _software(found) == _software(wanted)
@@ -61,7 +65,12 @@ def known(intent: Manifest, live: Manifest | None) -> Manifest:
 
 def without(intent: Manifest, live: Manifest, fields: Collection[str]) -> Manifest:
     """The intent with these fields as they are."""
-    kept = {field: live["spec"][field] for field in fields if field in live["spec"]}
+    asked = intent["spec"].get("adopt")
+    kept = {
+        field: live["spec"][field]
+        for field in fields
+        if field in live["spec"] and not (field == "adopt" and asked)
+    }
     first = {f: v for f, v in intent["spec"].items() if f in ACCESS and f not in live["spec"]}
     rest = {key: value for key, value in intent["spec"].items() if key not in fields}
     return {**intent, "spec": {**rest, **first, **kept}}
@@ -72,7 +81,8 @@ def with_good(intent: Manifest, good: GoodSoftware) -> Manifest:
     rest = {key: value for key, value in intent["spec"].items() if key not in ROLLED}
     components = [_plain(c.manifest()) for c in good.components]
     artifacts = good.artifacts.manifest() if good.artifacts.base_url else {}
-    more = {"artifacts": artifacts} if artifacts else {}
+    more: dict[str, Any] = {"artifacts": artifacts} if artifacts else {}
+    more |= {"adopt": True} if good.adopt else {}
     return {**intent, "spec": {**rest, "components": components, **more}}
 
 

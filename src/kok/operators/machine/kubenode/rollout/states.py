@@ -13,7 +13,7 @@ from kok.api.machine.machine import GoodSoftware, Machine
 from kok.api.meta import Manifest
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.machine import last_good
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import adopted, update
 from kok.operators.machine.machine.remediation import faults, ladder
 from kok.operators.machine.remote import host_paths
 
@@ -127,7 +127,8 @@ def _between(machine: Machine, now: State) -> bool:
     wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), "")
     if update.recorded(machine.status) is not None:
         return True
-    told = now is not State.FRESH and bool(wanted and running)
+    left = host_paths.KUBELET in adopted.kept(machine, machine.status)
+    told = now is not State.FRESH and bool(wanted and running) and not left
     return told and cluster_version.crosses(running or "", wanted)
 
 

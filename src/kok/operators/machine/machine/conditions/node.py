@@ -8,7 +8,7 @@ from kok.api import names
 from kok.operators.machine import gpus, reasons
 from kok.operators.machine.machine.conditions.types import MARKED, NODE_READY
 from kok.operators.machine.machine.decide import Decision
-from kok.operators.machine.machine.operations import update
+from kok.operators.machine.machine.operations import adopted, update
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.node import nodes
 from kok.operators.machine.node.nodes import NodeView
@@ -120,7 +120,7 @@ def _other_kubelet(view: MachineView, decision: Decision, node: NodeView) -> Ver
     """What is said of a Node whose kubelet is not the one that is wanted; None of others."""
     listed = view.machine.spec.components
     wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), None)
-    if wanted is None or node.kubelet == wanted:
+    if wanted is None or node.kubelet == wanted or adopted.kubelet(view):
         return None
     if _waits_as_before(view, decision):
         text = f"its kubelet is {node.kubelet} until {wanted} may follow"

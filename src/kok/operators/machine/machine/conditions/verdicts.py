@@ -24,7 +24,7 @@ from kok.operators.machine.machine.conditions.types import (
     UP_TO_DATE,
 )
 from kok.operators.machine.machine.decide import EVER_READY, Decision
-from kok.operators.machine.machine.operations import reboot, update
+from kok.operators.machine.machine.operations import adopted, adoption, reboot, update
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
@@ -53,6 +53,8 @@ FATAL = frozenset(
         reasons.HOST_IN_USE,
         reasons.ANOTHER_HOST,
         reasons.NODE_NAME_TAKEN,
+        reasons.ADOPTION_REFUSED,
+        reasons.JOINED_ELSEWHERE,
     }
 )
 """What makes a Machine not Ready even if its Node is: somebody has to look at it."""
@@ -62,6 +64,7 @@ OF_HOST = frozenset(
         reasons.ANOTHER_HOST,
         reasons.NODE_NAME_TAKEN,
         reasons.PREFLIGHT_FAILED,
+        *adoption.REFUSALS,
     }
 )
 OF_COMPONENTS = update.HOLDS | {
@@ -134,8 +137,8 @@ def _installed(status: MachineStatus, view: MachineView, decision: Decision) -> 
     refused = refused or _around_change(view, decision)
     if refused is not None:
         return refused
-    if not decision.seen:
-        return _not_compared(view)
+    if not decision.seen or decision.adopting:
+        return _not_compared(view, decision)
     failed = [c for c in status.components if c.state == "Failed"]
     roots = [c for c in failed if not (c.message or "").startswith(reasons.DEPENDENCY_FAILED)]
     if failed:
@@ -174,8 +177,10 @@ def _around_change(view: MachineView, decision: Decision) -> Verdict | None:
     return update.told(view, now) if now is not None and now.step != update.CHANGING else None
 
 
-def _not_compared(view: MachineView) -> Verdict:
+def _not_compared(view: MachineView, decision: Decision) -> Verdict:
     """What was true of this very spec holds until the host is seen again."""
+    if decision.adopting:
+        return Verdict(None, reasons.ADOPTING, "the host is to be taken over as it is")
     before = view.status.condition(COMPONENTS)
     if before is None:
         return Verdict(None, reasons.PREFLIGHT_PENDING, "the host has not been looked at yet")
@@ -231,7 +236,16 @@ def _up_to_date(
     if unproven is None and decision.operation is not None:
         # Others wait until its node serves as it did.
         return update.told(view, decision.operation)
-    return unproven or Verdict(True, reasons.UP_TO_DATE, "the host has what the spec says")
+    return unproven or _as_said(status, decision)
+
+
+def _as_said(status: MachineStatus, decision: Decision) -> Verdict:
+    """What is up to date: what the spec says, but for what was adopted and has not changed since."""
+    left = frozenset(c.name for c in status.components if c.state == "Adopted") & decision.held
+    if not left or status.adopted is None:
+        return Verdict(True, reasons.UP_TO_DATE, "the host has what the spec says")
+    text = f"the host is as it was when it was adopted; it {adopted.sentence(status.adopted, left)}"
+    return Verdict(True, reasons.ADOPTED, f"{text}, until the spec changes")
 
 
 def _unproven(status: MachineStatus, view: MachineView, node: Verdict) -> Verdict | None:

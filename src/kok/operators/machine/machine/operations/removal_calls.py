@@ -142,7 +142,7 @@ class LeaveCluster:
     async def run(self, context: RemovalContext) -> None:
         """Does it. Raises `Wait` as long as the API may still answer."""
         await self._delete_node(context)
-        await _take_token_back(context)
+        await take_token_back(context)
         context.memory.forgotten = True
 
     async def _delete_node(self, context: RemovalContext) -> None:
@@ -172,7 +172,8 @@ class LeaveCluster:
         )
 
 
-async def _take_token_back(context: RemovalContext) -> None:
+async def take_token_back(context: RemovalContext) -> None:
+    """Deletes the bootstrap token, if there still is one."""
     token, connection = context.p.status.token_id, context.connection
     if token is None or connection is None or connection.answers is False:
         return  # It ends by itself within minutes.

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from kok.operators.machine.component import catalog
+from kok.operators.machine.machine.operations import adopted
 from kok.operators.machine.machine.view import JOINED, MachineView
+from kok.operators.machine.node.nodes import NodeView
 from kok.operators.machine.remote import host_paths
 
 FIELD: Final = "containerRuntimeEndpoint"
@@ -24,12 +26,28 @@ def switch(view: MachineView) -> tuple[str, str] | None:
     is another one. Of runtimes that somebody brought along himself nothing is known."""
     if view.status.first_ready is None and not view.status.is_true(JOINED):
         return None
-    known = {runtime.endpoint: runtime.name for runtime in catalog.runtimes()}
-    wanted = known.get(_endpoint(view))
+    if adopted.kubelet(view):
+        return None
     node = view.objects.node
-    told = node.runtime.partition("://") if node is not None else None
-    running = told[0] if told is not None else (view.status.runtime or "").partition(" ")[0]
-    if wanted is None or running not in known.values() or running == wanted:
+    if node is not None:
+        return other(view, node)
+    return _other(view, (view.status.runtime or "").partition(" ")[0])
+
+
+def other(view: MachineView, node: NodeView) -> tuple[str, str] | None:
+    """The runtime that a node has and the one that it is to have, if that is another one."""
+    return _other(view, node.runtime.partition("://")[0])
+
+
+def known(node: NodeView) -> bool:
+    """Whether a node has a runtime that KOK knows."""
+    return node.runtime.partition("://")[0] in {runtime.name for runtime in catalog.runtimes()}
+
+
+def _other(view: MachineView, running: str) -> tuple[str, str] | None:
+    names = {runtime.endpoint: runtime.name for runtime in catalog.runtimes()}
+    wanted = names.get(_endpoint(view))
+    if wanted is None or running not in names.values() or running == wanted:
         return None
     return running, wanted
 

@@ -26,7 +26,7 @@ from kok.api.operation import Operation
 from kok.operators.machine import cluster_version, reasons
 from kok.operators.machine.component import render
 from kok.operators.machine.machine import kubelet_change
-from kok.operators.machine.machine.operations import reboot, runtime_switch
+from kok.operators.machine.machine.operations import adopted, reboot, runtime_switch
 from kok.operators.machine.machine.operations.host_steps import StepContext
 from kok.operators.machine.machine.operations.update_calls import (
     DEAD,
@@ -51,8 +51,9 @@ HOLDS = frozenset({reasons.CLUSTER_UPGRADING, reasons.WAITING_FOR_TURN, reasons.
 """Reasons for which a change is not begun, while the node serves as it did."""
 DRAINS: Final = frozenset({"drain", "reboot"})
 """What a Component may say of a change of it for which the node has to be drained."""
-_LEFT: Final = frozenset({"Ready", "Drifted"})
-"""States of software for which nothing is to be done: what drifted and is left as it is, too."""
+_LEFT: Final = frozenset({"Ready", "Drifted", "Adopted"})
+"""States of software for which nothing is to be done: what drifted and is left as it is, and what was
+adopted as it is."""
 
 UpdateAction = Action[Operation, StepContext]
 
@@ -283,7 +284,7 @@ def _begun(view: MachineView) -> bool:
 def _change(view: MachineView) -> tuple[str, str] | None:
     """The version that the kubelet of a node that serves, or has served, has, and the one that is
     wanted, if that is another one."""
-    if not _served(view):
+    if not _served(view) or adopted.kubelet(view):
         return None
     node, listed = view.objects.node, view.machine.spec.components
     wanted = next((c.version for c in listed if c.name == host_paths.KUBELET), None)

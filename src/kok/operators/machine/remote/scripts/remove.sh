@@ -46,7 +46,7 @@ uninstall_one() {
     if [ -s "$1/uninstall" ]; then
         sh -eu "$1/uninstall" 8>&- 9>&- || return 1
     fi
-    for list in "$1/files" "$1/files.next"; do
+    for list in "$1/files" "$1/files.next" "$1/hidden"; do
         [ -e "$list" ] || continue
         while IFS= read -r path; do
             rm -f -- "$path"

@@ -116,6 +116,8 @@ begin_component() {
         echo $((${last:-0} + 1)) >"$HOME_OF_COMPONENT/order.new" || not_kept order
         kept order
     fi
+    # What was left as it was found becomes ours from here on: see `supersede`.
+    [ "$(cat "$HOME_OF_COMPONENT/record" 2>/dev/null)" != "- adopted" ] || : >"$HOME_OF_COMPONENT/adopted"
     rm -f "$HOME_OF_COMPONENT/record"
     # The logs that lie there stay when the configuration names another place.
     if [ "$KOK_COMPONENT" = kubelet ]; then
@@ -137,13 +139,38 @@ forget_files() {
     done <"$HOME_OF_COMPONENT/files"
 }
 
+# supersede: of software that was adopted, what would have the last word over our units: drop-ins of
+# others that say what a service starts. Those of packages are hidden, those of people set aside.
+supersede() {
+    [ -e "$HOME_OF_COMPONENT/adopted" ] || return 0
+    CHANGED=yes
+    top=${KOK_HOME:+${KOK_HOME%/*}/root}
+    while read -r unit; do
+        own=$top/etc/systemd/system/$unit.service.d
+        for place in "$own" "$top/usr/lib/systemd/system/$unit.service.d" "$top/lib/systemd/system/$unit.service.d"; do
+            for file in "$place"/*.conf; do
+                [ -f "$file" ] && grep -q '^ExecStart=' "$file" || continue
+                if [ "$place" = "$own" ]; then
+                    mkdir -p "$HOME_OF_COMPONENT/aside" && mv -f "$file" "$HOME_OF_COMPONENT/aside/"
+                elif [ ! -e "$own/${file##*/}" ] && [ ! -L "$own/${file##*/}" ]; then
+                    mkdir -p "$own" && printf '%s\n' "$own/${file##*/}" >>"$HOME_OF_COMPONENT/hidden" &&
+                        ln -s /dev/null "$own/${file##*/}"
+                fi || finish 1 JobFailed "cannot set $file aside"
+            done
+        done
+    done <"$HOME_OF_COMPONENT/services"
+    # Another file may have stood for the unit, of which the manager would not notice that it does no more.
+    has systemctl && systemctl daemon-reload
+    return 0
+}
+
 # end_component VERSION CONFIG: from now on the component counts as installed
 end_component() {
     mv -f "$HOME_OF_COMPONENT/files.next" "$HOME_OF_COMPONENT/files"
     printf '%s %s\n' "$1" "$2" >"$HOME_OF_COMPONENT/record.new"
     sync "$HOME_OF_COMPONENT/record.new" 2>/dev/null || sync
     mv -f "$HOME_OF_COMPONENT/record.new" "$HOME_OF_COMPONENT/record"
-    rm -f "$KOK_DIRTY"
+    rm -f "$KOK_DIRTY" "$HOME_OF_COMPONENT/adopted"
 }
 
 # settle PATH: has the kernel take over what a file says, as at boot

@@ -7,6 +7,7 @@ fact() { printf 'fact %s %s\n' "$1" "$2"; }
 facts() {
     fact hostname "$(uname -n)"
     fact machineID "$(cat /etc/machine-id 2>/dev/null)"
+    fact systemUUID "$(cat /sys/class/dmi/id/product_uuid 2>/dev/null)"
     fact os "$(. /etc/os-release 2>/dev/null && printf %s "${PRETTY_NAME:-}")"
     fact osFamily "$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${ID_LIKE:-}")"
     fact kernel "$(uname -r)"
