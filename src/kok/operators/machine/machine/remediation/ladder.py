@@ -184,7 +184,8 @@ def _seen(known: RemediationStatus | None, fault: Fault, now: datetime) -> Remed
         return known.model_copy(update=told)
     again: dict[str, object] = {**told, "since": now, "well": None}
     if (known.fault, known.service or "") != fault.identity:
-        again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None}
+        # What became of a job that was begun about the other one is of no use to this one.
+        again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None, "job": None}
     return known.model_copy(update=again)
 
 

@@ -125,6 +125,21 @@ def test_another_fault_begins_with_its_first_rung() -> None:
     assert story.at(51, other).rung == "Restart"
 
 
+def test_a_job_whose_end_nobody_heard_of_keeps_no_other_fault_from_being_mended() -> None:
+    story = Story()
+    story.at(0)
+    story.at(1)
+    assert story.known is not None
+    assert story.known.job is not None
+    # The operator was killed while it was done, and the host was well before another one asked.
+    story.known.job.exit = None
+    story.at(20, None)
+    other = replace(HUNG, kind="ServiceDown")
+    story.at(30, other)
+    assert story.at(31, other).rung == "Restart"
+    assert story.done == ["Restart", "Restart"]
+
+
 def test_what_goes_by_itself_leaves_nothing_behind() -> None:
     story = Story()
     story.at(0)
@@ -251,6 +266,10 @@ class World(RuleBasedStateMachine):
             return
         self.recorded = found.record
         if found.rung is None:
+            free = self.mode == "Repair" and not self.busy and not self.held and self.reached
+            if free and self.recorded is not None and self.fault is not None:
+                # Nobody sleeps while something can still be tried.
+                assert found.after is not None or self.recorded.rung == "Replace"
             return
         assert self.mode == "Repair"
         assert not self.busy
