@@ -170,6 +170,22 @@ def test_docker_comes_with_what_kubernetes_needs_of_it() -> None:
     assert config["cgroupDriver"] == "cgroupfs"
 
 
+def test_streams_come_through_cri_dockerd_which_kubelets_take_for_tls_otherwise() -> None:
+    def gates(version: str, runtime: str = "docker", **spec: Any) -> Any:
+        kubenode = builders.kubenode(runtime={"type": runtime}, **spec)
+        found = software.software(kubenode, builders.cluster(), version, [])
+        params = next(c.params for c in found if c.name == "kubelet")
+        return params["config"].get("featureGates")
+
+    assert gates("1.37.1") == {"ExtendWebSocketsToKubelet": False}
+    # Gates of one's own come beside it; kubelets that do not know the gate do not start with it.
+    own = {"featureGates": {"PLEGOnDemandRelist": True}}
+    both = {"ExtendWebSocketsToKubelet": False, "PLEGOnDemandRelist": True}
+    assert gates("1.36.4", kubelet=own) == both
+    assert gates("1.35.4") is None
+    assert gates("1.37.1", "containerd") is None
+
+
 def test_another_runtime_does_not_take_over_the_version_of_the_one_that_runs() -> None:
     old = [{"name": "containerd", "version": "2.2.0"}, {"name": "kubelet", "version": "1.37.1"}]
     found = chosen([builders.machine(components=old)], runtime={"type": "docker"})
