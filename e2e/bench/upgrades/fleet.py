@@ -2,7 +2,7 @@
 
 Beside them stands one Cluster that is alone. Each is timed until the control plane and the addons of all
 are at the version and serve; a FleetUpgrade also until it says so itself. Of each span is said who took
-the machine's CPU time. A FleetUpgrade only raises; the other ways go back to the patch level of before,
+the machine's CPU time. A FleetUpgrade only raises; the loop then goes back to the patch level of before,
 which is the same work, so that nothing is rolled only to be rolled again.
 """
 
@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from e2e.bench import clusters
 from e2e.bench.clusters import NAMESPACE
@@ -32,7 +31,6 @@ from e2e.lab.machine.commands import run
 CLUSTERS, ROUNDS, TARGET = 12, 3, 4.0
 LITTLE = {"resources": {"requests": {"cpu": "5m"}}}
 """So that the scheduler puts the pods of all, and those that replace them, on one machine."""
-ONE_WAVE = [{"name": "all", "maxParallel": CLUSTERS}]
 CONTROL_PLANES, META = "control-planes", "meta"
 
 
@@ -54,19 +52,15 @@ async def fleet(w: Environment) -> AsyncIterator[Figure]:
     yield figure("upgrade-fleet-one", alone, "s", note="one edge Cluster alone, by spec.version")
 
     await _make(w, names[1:])
-    raised = await _measured(w, names, NEW, lambda: _raised(w, "usual"))
+    raised = await _measured(w, names, NEW, lambda: _raised(w))
     for found in _figures("", raised, one, "one FleetUpgrade with its default waves", TARGET):
         yield found
     await _by_spec(w, names)
     patched = await _measured(w, names, OLD, lambda: _patched(w, names, OLD))
     for found in _figures("loop", patched, one, "a shell loop of kubectl patch, back"):
         yield found
-    wave = await _measured(w, names, NEW, lambda: _raised(w, "all", ONE_WAVE))
-    for found in _figures("one-wave", wave, one, "one FleetUpgrade, all in one wave", TARGET):
-        yield found
-    await _by_spec(w, names)
-    turns = await _measured(w, names, OLD, lambda: _in_turn(w, names, OLD))
-    for found in _figures("in-turn", turns, one, "one after another by spec.version, back"):
+    turns = await _measured(w, names, NEW, lambda: _in_turn(w, names, NEW))
+    for found in _figures("in-turn", turns, one, "one after another by spec.version"):
         yield found
     await clusters.delete(w, *names)
 
@@ -110,11 +104,11 @@ async def _in_turn(w: Environment, names: Sequence[str], version: str) -> None:
         await fixture.at_rest(w, NAMESPACE, name, version)
 
 
-async def _raised(w: Environment, name: str, waves: Sequence[dict[str, Any]] = ()) -> None:
+async def _raised(w: Environment) -> None:
     """By a FleetUpgrade over all Clusters of the namespace, until it has ended well."""
-    spec = {"target": {"version": NEW}, "waves": list(waves)}
-    if left := await raise_all(w.kube, (NAMESPACE, name), fixture.LONG, **spec):
-        raise AssertionError(f"FleetUpgrade {name} leaves {len(left)} behind: {left[0]}")
+    place, target = (NAMESPACE, "usual"), {"version": NEW}
+    if left := await raise_all(w.kube, place, CLUSTERS * fixture.LONG, target=target):
+        raise AssertionError(f"the FleetUpgrade leaves {len(left)} behind: {left[0]}")
 
 
 async def _patched(w: Environment, names: Sequence[str], version: str) -> None:
