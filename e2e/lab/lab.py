@@ -24,7 +24,7 @@ from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.commands import run
 from e2e.lab.plan import BuildPlan, Supplies, programs_of, usual
 from e2e.lab.programs.binaries import program
-from e2e.lab.programs.sources import DOCKER
+from e2e.lab.programs.sources import BY_NAME, DOCKER
 from e2e.lab.services import nvidia, s3
 from e2e.lab.services.artifacts import Artifact
 from e2e.lab.services.s3 import S3
@@ -285,6 +285,17 @@ class Lab:
         async with reporter(console or Console()) as progress:
             await graph.run(progress)
         return DOCKER
+
+    async def want_problem_detector(self, console: Console | None = None) -> str:
+        """Serve node-problem-detector to hosts; its version."""
+        await self.supplies.decide(*programs_of("node-problem-detector"))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        plan.serve_problem_detector()
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        return BY_NAME["node-problem-detector"].version.removeprefix("v")
 
     async def want_s3(self, console: Console | None = None) -> S3:
         """An S3 server that pods, hosts and machine reach; what it holds stays until `down`."""

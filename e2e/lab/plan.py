@@ -201,6 +201,12 @@ class BuildPlan:
         run = partial(_docker_artifacts, self.supplies)
         return self._add("artifacts docker, cri-dockerd", run, (built, packages))
 
+    def serve_problem_detector(self) -> str:
+        """node-problem-detector as an artifact; on request as well."""
+        name = "node-problem-detector"
+        run = partial(_problem_detector_artifact, self.supplies)
+        return self._add(f"artifact {name}", run, (self.programs(name),))
+
     def forget_sources(self) -> None:
         """Make room once all programs are there."""
 
@@ -273,6 +279,11 @@ async def _docker_artifacts(supplies: Supplies) -> None:
     await supplies.artifacts.add_archive("docker", DOCKER, path, members)
     cri = BY_NAME["cri-dockerd"]
     await _archive(supplies, "cri-dockerd", cri.version, "cri-dockerd/", cri.programs)
+
+
+async def _problem_detector_artifact(supplies: Supplies) -> None:
+    detector = BY_NAME["node-problem-detector"]
+    await _archive(supplies, detector.name, detector.version, "bin/", detector.programs)
 
 
 async def ensure_runc(cache: Cache, releases: Releases) -> Path:

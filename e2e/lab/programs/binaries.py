@@ -164,6 +164,7 @@ class Builder:
                     work,
                     self.cache.logs / f"fetch-{group}.log",
                     *("list", "-mod=mod", "-deps", "-f", _NOTHING),
+                    f"-tags={wanted[0].source.tags}",
                     *packages,
                 )
 
@@ -259,6 +260,7 @@ class Builder:
             flags += f" -linkmode external -extldflags '{source.extldflags}'"
         # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
+        build += [f"-tags={source.tags}"]
         if items[0].clock:
             root = await run(self.go, "env", "GOROOT", cwd=work, env=self._environment(source))
             build.append(f"-overlay={clock_skew.overlay(Path(root.strip()), work, items[0].clock)}")

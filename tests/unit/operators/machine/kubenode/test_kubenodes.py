@@ -116,6 +116,20 @@ def test_gpus_bring_toolkit_and_driver_with_their_parameters() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "repeats"), [("1.7.27", True), ("2.0.5", True), ("2.1.0", False), (None, False)]
+)
+def test_a_containerd_that_replaces_whole_sections_has_the_toolkit_repeat_them(
+    version: str | None, *, repeats: bool
+) -> None:
+    cluster = builders.cluster(version="1.35.4")
+    kubenode = builders.kubenode(runtime={"version": version} if version else {}, nvidia={})
+    listed = software.software(kubenode, cluster, "1.35.4", [])
+    params = next(c.params for c in listed if c.name == "nvidia-toolkit")
+    image = {"sandboxImage": "registry.k8s.io/pause:3.10.1"} if repeats else {}
+    assert params == {"runtime": "containerd", "defaultRuntime": True, **image}
+
+
 def test_what_the_toolkit_repeats_of_the_runtime_changes_with_it() -> None:
     found = chosen(nvidia={}, kubelet={"cgroupDriver": "cgroupfs"})
     assert found["nvidia-toolkit"][1]["cgroupDriver"] == "cgroupfs"
@@ -220,6 +234,12 @@ def test_containerd_1_serves_as_long_as_the_kubelet_takes_it() -> None:
     assert at("1.35.4") == "1.7.27"
     with pytest.raises(Invalid, match=r"with Kubernetes 1\.36\.4, whose kubelets ask .*2\.0\.0"):
         at("1.36.4")
+
+
+def test_who_names_node_problem_detector_has_it() -> None:
+    assert "node-problem-detector" not in chosen()
+    named = [{"name": "node-problem-detector", "version": "1.34.0"}]
+    assert chosen(components=named)["node-problem-detector"] == ("1.34.0", {})
 
 
 def test_an_old_runtime_is_refused() -> None:

@@ -77,3 +77,6 @@ def test_archives_lie_where_upstream_has_them() -> None:
     assert archive_path("cri-dockerd", "v0.4.3", "amd64") == (
         "cri-dockerd/v0.4.3/cri-dockerd-0.4.3.amd64.tgz"
     )
+    assert archive_path("node-problem-detector", "v1.34.0", "amd64") == (
+        "node-problem-detector/v1.34.0/node-problem-detector-v1.34.0-linux_amd64.tar.gz"
+    )
