@@ -89,13 +89,12 @@ def ready_since(moment: datetime) -> Predicate:
 
     def check(node: Manifest) -> bool:
         conditions = (node.get("status") or {}).get("conditions") or ()
-        ready = next((c for c in conditions if c["type"] == "Ready"), {})
-        said = ready.get("lastHeartbeatTime")
+        ready: Manifest = next((c for c in conditions if c["type"] == "Ready"), {})
+        said = str(ready.get("lastHeartbeatTime") or "")
         # Times are told by the second.
         since = moment + timedelta(seconds=1)
-        return (
-            ready.get("status") == "True" and bool(said) and datetime.fromisoformat(said) >= since
-        )
+        told = bool(said) and datetime.fromisoformat(said) >= since
+        return told and ready.get("status") == "True"
 
     return check
 
