@@ -6,9 +6,9 @@ from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.api.names import ANNOTATION_RELEASE, LABEL_HOST, LABEL_KUBENODE
 from kok.cli.options import KubectlOptions
-from kok.cli.query import Refused, connected
+from kok.cli.query import Refused, connected, named, namespace_of
 from kok.kube.client import Kube
-from kok.kube.errors import Conflict, NotFound
+from kok.kube.errors import Conflict
 
 KUBENODE, MACHINE = KubeNode.info.kind, Machine.info.kind
 _TRIES = 5
@@ -20,12 +20,8 @@ async def release(name: str, namespace: str | None, options: KubectlOptions) -> 
     Raises `KubeError` and `Refused`.
     """
     async with await connected(options) as kube:
-        where = namespace or kube.access.namespace or "default"
-        found = await kube.get(MACHINE, name, where)
-        if found is None:
-            text = f"there is no Machine {name} in namespace {where}; name another with -n"
-            raise NotFound(404, "NotFound", text)
-        machine = Machine.parse(found)
+        where = namespace_of(kube, namespace)
+        machine = Machine.parse(await named(kube, MACHINE, name, where))
         _check(machine)
         # Before anything has it removed: from then on it counts how it is to be.
         notes = {
