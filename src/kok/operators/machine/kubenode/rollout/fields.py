@@ -65,12 +65,9 @@ def known(intent: Manifest, live: Manifest | None) -> Manifest:
 
 def without(intent: Manifest, live: Manifest, fields: Collection[str]) -> Manifest:
     """The intent with these fields as they are."""
-    asked = intent["spec"].get("adopt")
-    kept = {
-        field: live["spec"][field]
-        for field in fields
-        if field in live["spec"] and not (field == "adopt" and asked)
-    }
+    kept = {field: live["spec"][field] for field in fields if field in live["spec"]}
+    # To ask for that disturbs nobody, so that it waits for no turn.
+    kept |= {"adopt": True} if intent["spec"].get("adopt") else {}
     first = {f: v for f, v in intent["spec"].items() if f in ACCESS and f not in live["spec"]}
     rest = {key: value for key, value in intent["spec"].items() if key not in fields}
     return {**intent, "spec": {**rest, **first, **kept}}
