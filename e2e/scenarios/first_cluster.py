@@ -13,13 +13,13 @@ import contextlib
 from datetime import UTC, datetime
 
 from e2e.demo import CLUSTER, first_cluster
+from e2e.faults import host_services
 from e2e.fixtures import host_pool, rolling, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
 from e2e.polling import eventually
-from e2e.stories import recovery
 from e2e.stories.one_at_a_time import one_after_the_other
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.api.meta import Manifest
@@ -160,11 +160,11 @@ async def machine_leaves_and_joins_again(w: Environment) -> None:
 
 async def services_come_back(w: Environment) -> None:
     """What its unit cannot bring back the operator does, and tells of it."""
-    listed = {fault.name: fault for fault in recovery.faults()}
+    listed = {fault.name: fault for fault in host_services.faults()}
     for name in BEFALLS:
         fault = listed[name]
         with w.report.step(f"{name}, brought back by {fault.by}"):
-            took = await recovery.timed(w, WORKER, fault, namespace=NAMESPACE, workers=WORKERS)
+            took = await host_services.timed(w, WORKER, fault, namespace=NAMESPACE, workers=WORKERS)
             w.report.figures[f"{name.replace(' ', '_')}_s"] = round(took, 1)
         if "hung" in name:
             told = _tells_of(fault.service)

@@ -10,11 +10,11 @@ from typing import Any
 
 from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
+from e2e.faults import host_services
+from e2e.faults.host_services import Fault, well
 from e2e.fixtures import host_pool, rolling, userfiles
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has, until
-from e2e.stories import recovery
-from e2e.stories.recovery import Fault, well
 from kok.api import Cluster
 from kok.api.meta import Manifest
 from kok.api.names import machine
@@ -55,7 +55,7 @@ def faults_of(runtime: str) -> list[Fault]:
 
     What was tried of a service is remembered where the same fails again, and more patience follows.
     """
-    listed = {fault.name: fault for fault in recovery.faults(SERVICES[runtime])}
+    listed = {fault.name: fault for fault in host_services.faults(SERVICES[runtime])}
     return [listed[f"{service} {what}"] for what in BEFALLS for service in SERVICES[runtime]]
 
 
@@ -66,7 +66,7 @@ def _figure(fault: Fault, seconds: list[float]) -> Figure:
 
 async def _timed(w: Environment, runtime: str, host: str, fault: Fault) -> float:
     workers = _workers(runtime)
-    took = await recovery.timed(w, host, fault, namespace=clusters.NAMESPACE, workers=workers)
+    took = await host_services.timed(w, host, fault, namespace=clusters.NAMESPACE, workers=workers)
     w.report.line(f"{fault.name}: {took:.1f} s")
     return took
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from e2e.faults.host_services import well
 from e2e.fixtures import host_pool, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has
 from e2e.framework.report import Report
 from e2e.polling import eventually
 from e2e.stories import recovery, shared_hosts
-from e2e.stories.recovery import well
 from e2e.stories.shared_hosts import LONG, NAMESPACE, SHOP, STAYS, WORKERS, root
 from kok.api.meta import Manifest
 

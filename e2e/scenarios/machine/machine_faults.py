@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from e2e.faults import artifact_server, disruption, host_trouble, kills
+from e2e.faults.host_services import well
 from e2e.faults.host_trouble import STEP
 from e2e.fixtures import clusters, etcd, host_pool, rolling, userfiles
 from e2e.fixtures.rolling import WORKERS
@@ -20,7 +21,7 @@ from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.lab.machine import podman
 from e2e.polling import eventually
-from e2e.stories.recovery import fails, well
+from e2e.stories.recovery import fails
 from kok.api.meta import Manifest
 from kok.api.names import machine
 from kok.kube import kinds

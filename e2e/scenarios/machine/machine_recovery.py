@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from e2e.faults import disruption
+from e2e.faults import disruption, host_services
+from e2e.faults.host_services import well
 from e2e.fixtures import business_cluster, host_pool, userfiles
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has
 from e2e.framework.report import Report
 from e2e.stories import recovery, shared_hosts
-from e2e.stories.recovery import fails, well
+from e2e.stories.recovery import fails
 from e2e.stories.shared_hosts import LEAVES, LONG, NAMESPACE, SHOP, SOON, STAYS, WORKERS, root
 from kok.api.meta import Manifest
 from kok.api.names import machine
@@ -70,7 +71,7 @@ async def services(w: Environment) -> dict[str, float]:
     host = await serving_host(w)
     before = await recovery.containers(w, host)
     took = {}
-    for fault in recovery.faults():
+    for fault in host_services.faults():
         with w.report.step(f"{fault.name}, brought back by {fault.by}"):
             took[fault.name] = await recovery.measured(w, host, fault)
     after = await recovery.containers(w, host)
@@ -85,7 +86,7 @@ async def host_troubles(w: Environment) -> dict[str, float]:
     with w.report.step("a broken kubelet ends again and again, and is installed anew"):
         await root(w, host, _BROKEN)
         begun = time.monotonic()
-        await recovery.works(w, host, "kubelet", LONG)
+        await host_services.works(w, host, "kubelet", LONG)
         took["kubelet broken"] = time.monotonic() - begun
         await shared_hosts.of_machine(w, host, well)
     with w.report.step("a full disk is told, and nothing is restarted for that"):
@@ -96,14 +97,14 @@ async def host_troubles(w: Environment) -> dict[str, float]:
     with w.report.step("a kubelet without its certificate joins anew"):
         await root(w, host, "rm -f /var/lib/kubelet/pki/kubelet-client*; systemctl restart kubelet")
         begun = time.monotonic()
-        await recovery.works(w, host, "kubelet", LONG)
+        await host_services.works(w, host, "kubelet", LONG)
         await shared_hosts.of_machine(w, host, well)
         took["kubelet's identity gone"] = time.monotonic() - begun
     with w.report.step("a host that reboots comes back by itself"):
         begun = time.monotonic()
         await w.lab.restart(host)
-        for service in recovery.SERVICES:
-            await recovery.works(w, host, service, LONG)
+        for service in host_services.SERVICES:
+            await host_services.works(w, host, service, LONG)
         took["host rebooted"] = time.monotonic() - begun
         await shared_hosts.of_machine(w, host, well)
     return took
@@ -123,7 +124,7 @@ async def operator_killed_after_the_record(w: Environment) -> None:
         await root(w, host, "systemctl stop containerd")
         await shared_hosts.of_machine(w, host, recorded, SOON)
         await disruption.kill_operator(w, "machine")
-        await recovery.works(w, host, "containerd", LONG)
+        await host_services.works(w, host, "containerd", LONG)
         await shared_hosts.of_machine(w, host, well)
         if (count := await starts()) != 1:
             raise AssertionError(f"containerd was started {count} times")
