@@ -61,8 +61,9 @@ class Running:
 
 
 async def run(report: Report) -> None:
-    """The scenario; it leaves the lab as it was."""
+    """The scenario; it leaves the lab as it was, and begins without what a failed run left."""
     async with environment(report, workers=2) as w:
+        await _nothing_left(w)
         await w.namespace(NAMESPACE)
         try:
             async with await bring(w) as inside:
@@ -73,12 +74,16 @@ async def run(report: Report) -> None:
                 await refused_elsewhere(w, inside)
                 await cleaned_up(w, inside)
         finally:
-            # What is left where something failed must not wait for a host that is there no more.
-            told = {"metadata": {"annotations": {ANNOTATION_ABANDON_HOST: "true"}}}
-            for left in await w.kube.list(MACHINE, NAMESPACE):
-                await w.kube.patch(MACHINE, left["metadata"]["name"], NAMESPACE, told)
-            await w.lab.reset(HOST)
-            await w.drop_namespace(NAMESPACE, LONG)
+            await _nothing_left(w)
+
+
+async def _nothing_left(w: Environment) -> None:
+    # Where something failed it must not wait for a host that is there no more.
+    told = {"metadata": {"annotations": {ANNOTATION_ABANDON_HOST: "true"}}}
+    for left in await w.kube.list(MACHINE, NAMESPACE):
+        await w.kube.patch(MACHINE, left["metadata"]["name"], NAMESPACE, told)
+    await w.lab.reset(HOST)
+    await w.drop_namespace(NAMESPACE, LONG)
 
 
 async def bring(w: Environment) -> Kube:
