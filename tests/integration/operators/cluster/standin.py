@@ -327,7 +327,9 @@ class StandIn:
 
     async def _local_kubeconfig(self, text: bytes, namespace: str, directory: Path) -> bytes:
         service = next(
-            s for s in await self.kube.list(kinds.SERVICE, namespace) if "apiserver" in str(s)
+            s
+            for s in await self.kube.list(kinds.SERVICE, namespace)
+            if str(s["metadata"]["name"]).endswith("-apiserver")
         )
         name = service["metadata"]["name"]
         inner = f"https://{name}.{namespace}.svc:{names.API_PORT}"

@@ -164,7 +164,9 @@ def _since(condition: dict[str, Any]) -> str:
 
 
 def _containers(pod: Manifest) -> list[dict[str, Any]]:
-    return list((pod.get("status") or {}).get("containerStatuses") or ())
+    """Those of sidecars, which Kubernetes counts among the first ones to start, too."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
 def _component(pod: Manifest) -> str:
