@@ -232,7 +232,10 @@ SOURCES: tuple[Source, ...] = (
         "konnectivity",
         _KONNECTIVITY,
         "v0.34.0",
-        {"proxy-server": f"{_KONNECTIVITY}/cmd/server", "proxy-agent": f"{_KONNECTIVITY}/cmd/agent"},
+        {
+            "proxy-server": f"{_KONNECTIVITY}/cmd/server",
+            "proxy-agent": f"{_KONNECTIVITY}/cmd/agent",
+        },
         on_request=True,
         seconds=30,
     ),
