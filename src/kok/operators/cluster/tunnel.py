@@ -46,9 +46,14 @@ class TunnelEnd:
     addresses: tuple[str, ...]
     """What `host` stands for; empty: name servers know."""
 
-    def values(self) -> dict[str, Any]:
-        """As values of the agents' addon."""
-        return {"host": self.host, "port": self.port, "addresses": list(self.addresses)}
+    def values(self, authority: bytes) -> dict[str, Any]:
+        """As values of the agents' addon; `authority` is the CA that the servers' certificate is of."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "addresses": list(self.addresses),
+            "ca": authority.decode(),
+        }
 
 
 def own_name(cluster: Cluster) -> str:

@@ -7,7 +7,6 @@ tunnel shows where there is no agent: then it reaches nothing.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import subprocess
 from collections.abc import AsyncIterator
@@ -22,7 +21,6 @@ from tests.integration.apiserver import TIED, find_binary, free_ports
 from tests.integration.operators.cluster.conftest import ADDON, Workspace, soon
 from tests.integration.operators.cluster.standin import KONNECTIVITY_VERSION, StandIn, own_address
 
-from kok.api import names
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -79,8 +77,7 @@ async def _pod(admin: Kube) -> None:
 class Agent:
     """The agent as its Addon has it, with what a pod would give it; killed and started again."""
 
-    def __init__(self, workspace: Workspace, admin: Kube, directory: Path) -> None:
-        self._workspace = workspace
+    def __init__(self, admin: Kube, directory: Path) -> None:
         self._admin = admin
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,8 +124,9 @@ class Agent:
         return found
 
     async def _files(self, audience: str) -> None:
-        secret = await self._workspace.there(kinds.SECRET, names.cluster_ca_secret("shop"))
-        (self._directory / "ca.crt").write_bytes(base64.b64decode(secret["data"]["tls.crt"]))
+        told = await self._admin.get(kinds.CONFIGMAP, AGENT, "kube-system")
+        assert told is not None
+        (self._directory / "ca.crt").write_text(told["data"]["ca.crt"])
         (self._directory / "server-token").write_text(await self._token(audience))
         config = {
             "apiVersion": "v1",
@@ -198,7 +196,7 @@ async def test_api_servers_reach_pods_by_agents_and_by_nothing_else(
     await workspace.make(network={"tunnel": "Always"})
     await workspace.until_ready()
     async with workspace.business() as admin, a_pod(admin) as path:
-        agent = Agent(workspace, admin, tmp_path)
+        agent = Agent(admin, tmp_path)
         try:
             # There is no node, and no agent: the API answers, and says what is missing.
             with pytest.raises(KubeError, match="No agent available"):
@@ -238,7 +236,7 @@ async def test_servers_tell_of_themselves_by_leases_and_take_nobody_elses_tokens
     await workspace.until_ready()
     async with workspace.business() as admin, a_pod(admin) as path:
         await soon(lambda: _leases(admin))
-        agent = Agent(workspace, admin, tmp_path)
+        agent = Agent(admin, tmp_path)
         try:
             await agent.start()
             assert await answer(admin, path) == "hello from inside"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from typing import Any
 
 from kok import pki, versions
 from kok.addons import TUNNEL_AGENT
@@ -200,7 +201,8 @@ class ControlPlane:
         )
         issuer = Issuer(self.resolved, self.keys, view.of(kinds.SECRET), self.p.now)
         made = issuer.all(served, public)
-        addons = owned.addons(self.resolved, end)
+        told = self._told_agents(end)
+        addons = owned.addons(self.resolved, told)
         if needed:
             # Its servers read their certificate once: it is there before the pods that are for it.
             await self._put(made.secrets)
@@ -213,7 +215,7 @@ class ControlPlane:
         self.found.incomplete = tuple(made.incomplete)
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
-        await self._prune(ADDON, addons, but=self._kept_agent(end))
+        await self._prune(ADDON, addons, but=self._kept_agent(told))
 
     async def ensure_controllers(self, beside: Awaitable[None]) -> None:
         """The other components, as soon as they may be there, and whatever is to go on beside."""
@@ -298,9 +300,14 @@ class ControlPlane:
         live = self.view.get(kinds.SECRET, naming.konnectivity(self.cluster.name)) or {}
         return intent_hash({pki.TLS_CRT: (live.get("data") or {}).get(pki.TLS_CRT)})[:16]
 
-    def _kept_agent(self, end: TunnelEnd | None) -> tuple[str, ...]:
-        """The agents' Addon, while nobody knows where they are to find servers that are there."""
-        lost = end is None and self._needs_tunnel()
+    def _told_agents(self, end: TunnelEnd | None) -> dict[str, Any] | None:
+        """What agents are told of the servers; None where that is not known."""
+        ca = self.keys.ca
+        return end.values(ca.anchors_pem) if end is not None and ca is not None else None
+
+    def _kept_agent(self, told: dict[str, Any] | None) -> tuple[str, ...]:
+        """The agents' Addon, while nobody knows what to tell them of servers that are there."""
+        lost = told is None and self._needs_tunnel()
         return (names.cluster_addon(self.cluster.name, TUNNEL_AGENT),) if lost else ()
 
     async def _remove_tunnel(self) -> None:

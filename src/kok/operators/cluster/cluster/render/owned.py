@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kok.addons import DEFAULTS, NAMES, TUNNEL_AGENT
@@ -13,7 +14,6 @@ from kok.api.meta import Manifest
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.cluster.spec.target import etcd_wanted
 from kok.operators.cluster.naming import kept_keys
-from kok.operators.cluster.tunnel import TunnelEnd
 
 
 def etcd_cluster(
@@ -83,16 +83,16 @@ def _resources(resolved: ResolvedCluster) -> dict[str, Any]:
     }
 
 
-def addons(resolved: ResolvedCluster, tunnel: TunnelEnd | None = None) -> list[Manifest]:
+def addons(resolved: ResolvedCluster, tunnel: Mapping[str, Any] | None = None) -> list[Manifest]:
     """The Addons of the default set and those that the spec adds, but for those it switches off.
 
-    `tunnel` is where agents of a tunnel find its servers, whose Addon comes only with it.
+    `tunnel` tells agents of a tunnel where its servers are; their Addon comes only with it.
     """
     asked = {addon.name: addon for addon in resolved.cluster.spec.addons}
     wanted = {name: ClusterAddon(name=name) for name in DEFAULTS} | asked
     agent = wanted.pop(TUNNEL_AGENT, ClusterAddon(name=TUNNEL_AGENT))
     if tunnel is not None:
-        values = {**agent.values, "server": tunnel.values()}
+        values = {**agent.values, "server": dict(tunnel)}
         wanted[TUNNEL_AGENT] = agent.model_copy(update={"values": values})
     return [_addon(resolved, wanted[one]) for one in NAMES if one in wanted and wanted[one].enabled]
 

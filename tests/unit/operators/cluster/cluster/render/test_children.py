@@ -114,16 +114,21 @@ def test_both_ends_of_the_tunnels_socket_are_one_file() -> None:
 
 
 def test_agents_come_with_the_tunnel_and_are_told_where_it_is() -> None:
-    end = TunnelEnd("shop.example", 31555, ("192.0.2.10",))
+    told = TunnelEnd("shop.example", 31555, ("192.0.2.10",)).values(b"PEM")
     spec = {**TUNNEL, "addons": [{"name": "konnectivity-agent", "values": {"replicas": 3}}]}
-    made = {m["metadata"]["name"]: m for m in owned.addons(resolve(a_cluster(**spec)), end)}
+    made = {m["metadata"]["name"]: m for m in owned.addons(resolve(a_cluster(**spec)), told)}
     assert made["shop-konnectivity-agent"]["spec"]["values"] == {
         "replicas": 3,
-        "server": {"host": "shop.example", "port": 31555, "addresses": ["192.0.2.10"]},
+        "server": {
+            "host": "shop.example",
+            "port": 31555,
+            "addresses": ["192.0.2.10"],
+            "ca": "PEM",
+        },
     }
     spec["addons"][0]["enabled"] = False
     for none in (
-        owned.addons(resolve(a_cluster(**spec)), end),
+        owned.addons(resolve(a_cluster(**spec)), told),
         owned.addons(resolve(a_cluster(**TUNNEL))),
     ):
         assert "shop-konnectivity-agent" not in {m["metadata"]["name"] for m in none}
