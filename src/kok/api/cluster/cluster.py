@@ -151,10 +151,11 @@ class Network(ApiModel):
         json_schema_extra=says("write a domain such as cluster.local"),
     )
     """Domain of the cluster's own DNS."""
-    tunnel: Literal["Never", "Always"] = "Never"
+    tunnel: Literal["Never", "Always", "Auto"] = "Never"
     """How API servers reach nodes, pods and Services of the cluster: `Never` straight, `Always` by a
     tunnel (konnectivity) that agents inside open from there, so that nothing in the cluster has to be
-    reachable from the meta cluster. A change restarts the API servers, one after the other."""
+    reachable from the meta cluster. `Auto`: straight until a kubelet or a pod turns out not to be
+    reached, and by a tunnel from then on. A change restarts the API servers, one after the other."""
 
 
 class ExtraArg(ApiModel):

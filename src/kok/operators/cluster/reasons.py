@@ -209,6 +209,9 @@ KIND_UNKNOWN: Final = "KindUnknown"
 KUBELETS_UNREACHABLE: Final = "KubeletsUnreachable"
 """API servers do not reach kubelets: `kubectl logs`, `exec` and `port-forward` fail there. Open the way,
 or set `spec.network.tunnel`."""
+PODS_UNREACHABLE: Final = "PodsUnreachable"
+"""API servers reach kubelets, but no pods: as long as nobody needs webhooks or aggregated APIs inside, that
+does no harm."""
 APIS_UNAVAILABLE: Final = "APIsUnavailable"
 """Aggregated APIs do not answer, as long as which namespaces cannot be deleted. Mend what serves them,
 or delete the APIService."""
@@ -245,6 +248,8 @@ RETAINED: Final = "Retained"
 """Deletion kept Secrets without which retained data could not be read."""
 ISSUED: Final = "CertificateIssued"
 """A certificate or kubeconfig was renewed."""
+TUNNEL_NEEDED: Final = "TunnelNeeded"
+"""`spec.network.tunnel: Auto` has come to a tunnel; `status.tunnel` says why."""
 TRUSTED: Final = "KeyTrusted"
 """Another CA or key was accepted because the annotation asked for it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kok.api.meta import Manifest
@@ -22,7 +22,7 @@ from kok.kube.http.paths import object_path
 from kok.operators.cluster.businesscluster.webhooks import Webhook, webhooks
 from kok.runtime.pods.messages import one_line
 
-WELL, ILL, SETTLE = 300.0, 20.0, 5.0
+WELL, ILL, SETTLE = 120.0, 20.0, 5.0
 """Seconds between two looks where all is reached, where it is not, and after nodes came or went."""
 KUBELET_LIMIT: Final = 10.0
 """Seconds that a kubelet has for its answer."""
@@ -34,6 +34,10 @@ NAMED: Final = 16
 """Entries of each kind that are remembered."""
 _UNCERTIFIED: Final = "tls: internal error"
 """What a kubelet says that has no serving certificate yet: it is reached, and other conditions tell."""
+_REFUSED: Final = "connection refused"
+DNS_PODS: Final = {"k8s-app": "kube-dns"}
+DNS_PORT: Final = 8181
+"""By which CoreDNS tells that it is ready."""
 _VITAL: Final = frozenset({"nodes", "leases"})
 """Without these no node stays Ready."""
 
@@ -45,6 +49,8 @@ class Reach:
     asked: int = 0
     """Nodes whose kubelet was asked."""
     kubelets: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    """Without a way to pods webhooks and aggregated APIs inside could not work; not all need them."""
     webhooks: tuple[str, ...] = ()
     apis: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
@@ -52,8 +58,18 @@ class Reach:
 
     @property
     def whole(self) -> bool:
-        """Whether everything is reached."""
+        """Whether everything is reached that is in use."""
         return not (self.kubelets or self.webhooks or self.apis)
+
+    def after(self, before: Reach, told: Reach) -> Reach:
+        """What is to be said of it: of each kind only what was not reached the time before, too."""
+        return replace(
+            self,
+            kubelets=self.kubelets if before.kubelets or not self.kubelets else told.kubelets,
+            pods=self.pods if before.pods or not self.pods else told.pods,
+            webhooks=self.webhooks if before.webhooks or not self.webhooks else told.webhooks,
+            apis=self.apis if before.apis or not self.apis else told.apis,
+        )
 
 
 async def look(kube: Kube, nodes: Iterable[str]) -> Reach:
@@ -64,6 +80,7 @@ async def look(kube: Kube, nodes: Iterable[str]) -> Reach:
         answers = {name: group.create_task(_kubelet(kube, name, turns)) for name in asked}
         hooks = group.create_task(webhooks(kube))
         apis = group.create_task(kube.list(kinds.APISERVICE, keep=_unavailable))
+        pods = group.create_task(_pod(kube, turns) if asked else _nothing())
     kubelets = tuple(
         f"node {plain(name)}: {said}"
         for name, task in answers.items()
@@ -76,6 +93,7 @@ async def look(kube: Kube, nodes: Iterable[str]) -> Reach:
     return Reach(
         len(asked),
         kubelets,
+        pods.result(),
         tuple(failing[:NAMED]),
         tuple(sorted(gone)[:NAMED]),
         tuple(risks[:NAMED]),
@@ -121,7 +139,8 @@ class ReachWatch:
             nodes = self._nodes()
             if nodes is not None:
                 await self._look([name for name, ready in nodes.items() if ready])
-            well = self._before is not None and self._before.whole
+            # What was found, and is not told yet, is looked at again soon.
+            well = self.found is not None and self.found.whole and self.found == self._before
             await self._pause(self._stirred.wait(), WELL if well else ILL)
             if self._stirred.is_set():
                 await self._pause(asyncio.Event().wait(), SETTLE)
@@ -133,9 +152,11 @@ class ReachWatch:
         except KubeError:
             return  # Whoever asks the API for more important things tells of that.
         was, self._before = self._before, now
-        again = was is not None and not was.whole
-        if (now.whole or again) and now != self.found:
-            self.found = now
+        if was is None and not (now.whole and not now.pods):
+            return
+        told = now.after(was or now, self.found or Reach())
+        if told != self.found:
+            self.found = told
             self._on_change()
 
 
@@ -158,6 +179,43 @@ async def _kubelet(kube: Kube, node: str, turns: asyncio.Semaphore) -> str | Non
     except KubeError as error:
         return None if _UNCERTIFIED in error.message else one_line(error.message)
     return None
+
+
+async def _nothing() -> tuple[str, ...]:
+    return ()
+
+
+async def _pod(kube: Kube, turns: asyncio.Semaphore) -> tuple[str, ...]:
+    """Whether a pod of the cluster's DNS is reached; nothing where there is none that is ready.
+
+    What it answers does not count, nor that it refuses: its host does that.
+    """
+    found = await kube.list(kinds.POD, "kube-system", labels=DNS_PODS, keep=_ready_pod, most=1)
+    for name in (str(pod["metadata"]["name"]) for pod in found if pod):
+        try:
+            path = object_path(kinds.POD, "kube-system", f"{name}:{DNS_PORT}", "proxy")
+            async with turns:
+                await kube.raw("GET", f"{path}/ready", timeout=KUBELET_LIMIT)
+        except (NotFound, Forbidden, Unauthorized):
+            return ()
+        except KubeError as error:
+            if _REFUSED not in error.message:
+                return (f"pod kube-system/{plain(name)}: {one_line(error.message)}",)
+        return ()
+    return ()
+
+
+def _ready_pod(live: Manifest) -> Manifest | None:
+    """For `keep`: the name of a pod that is ready and stays."""
+    status, meta = live.get("status"), live["metadata"]
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    ready = any(
+        isinstance(one, dict) and (one.get("type"), one.get("status")) == ("Ready", "True")
+        for one in (conditions if isinstance(conditions, list) else ())
+    )
+    return (
+        {"metadata": {"name": meta["name"]}} if ready and "deletionTimestamp" not in meta else None
+    )
 
 
 def _unavailable(live: Manifest) -> Manifest | None:

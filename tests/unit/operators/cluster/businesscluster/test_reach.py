@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from tests.unit.fakeapi import FakeApi, refusal
-from tests.unit.operators.cluster.builders import a_cluster
+from tests.unit.operators.cluster.builders import NOW, a_cluster
 
 from kok.kube.client import Kube
 from kok.operators.cluster.businesscluster.reach import Reach, ReachWatch, look
 from kok.operators.cluster.cluster.conditions.reachable import cluster_reachable
+from kok.operators.cluster.cluster.operations.tunnels import decide
+from kok.operators.cluster.cluster.spec.resolved import resolve
 
 APISERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
 HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/policy"
@@ -108,6 +110,59 @@ async def test_a_webhook_without_which_nodes_are_lost_is_warned_of_while_it_answ
     assert (verdict.holds, verdict.reason) == (True, "WebhooksAtNodes")
 
 
+DNS = "/api/v1/namespaces/kube-system/pods/coredns-1"
+
+
+def dns_answers(api: FakeApi, message: str | None) -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    meta = {"namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}
+    api.put(DNS, {"metadata": meta, "status": ready})
+
+    async def answer(_: web.Request) -> web.Response:
+        if message is None:
+            return web.Response(text="OK")
+        return refusal(503, "ServiceUnavailable", message)
+
+    api.script("GET", r"pods/coredns-1:8181/proxy/ready$", answer)
+
+
+@pytest.mark.parametrize(
+    ("message", "pods"),
+    [
+        (None, ()),
+        ("dial tcp 10.64.0.2:8181: connect: connection refused", ()),
+        (
+            "dial tcp 10.64.0.2:8181: i/o timeout",
+            ("pod kube-system/coredns-1: dial tcp 10.64.0.2:8181: i/o timeout",),
+        ),
+    ],
+)
+async def test_whether_a_pod_is_reached_is_asked_of_the_clusters_dns(
+    api: FakeApi, kube: Kube, message: str | None, pods: tuple[str, ...]
+) -> None:
+    dns_answers(api, message)
+    found = await look(kube, ["w1"])
+    assert found.pods == pods
+    assert found.whole, "not everybody needs it"
+
+
+def test_auto_comes_to_a_tunnel_once_and_for_all() -> None:
+    auto = a_cluster(network={"tunnel": "Auto"})
+    lost = Reach(1, pods=("pod kube-system/coredns-1: i/o timeout",))
+    assert decide(auto, None, NOW) is None
+    assert decide(auto, Reach(1), NOW) is None
+    found = decide(auto, lost, NOW)
+    assert found is not None
+    assert found.why == lost.pods[0]
+    auto.status.tunnel = found
+    assert decide(auto, Reach(1), NOW) == found, "with the tunnel everything is reached"
+    assert resolve(auto).tunnel
+    for word, there in (("Never", False), ("Always", True)):
+        other = a_cluster(network={"tunnel": word}, status={"tunnel": found.manifest()})
+        assert decide(other, lost, NOW) is None
+        assert resolve(other).tunnel is there
+
+
 # --- when it is told
 
 
@@ -159,7 +214,7 @@ async def test_what_fails_once_is_not_told_and_looked_at_again_soon(
         told.append(found is not None and found.whole)
         begin.set_result(None)
     assert told == [True, True, True, True, False, True]
-    assert turns.asked[:6] == [300.0, 20.0, 300.0, 20.0, 20.0, 300.0]
+    assert turns.asked[:6] == [120.0, 20.0, 120.0, 20.0, 20.0, 120.0]
 
 
 async def test_nodes_that_are_not_ready_are_not_asked(
@@ -192,6 +247,7 @@ async def test_an_api_that_is_away_changes_nothing_of_what_was_said(
         ("Always", Reach(1, kubelets=("node w1: x",)), "KubeletsUnreachable", "konnectivity-agent"),
         ("Never", Reach(1, webhooks=("w",)), "WebhooksFail", "failurePolicy: Ignore"),
         ("Never", Reach(1, apis=("APIService a: b",)), "APIsUnavailable", "no namespace"),
+        ("Never", Reach(1, pods=("pod a/b: c",)), "PodsUnreachable", "set"),
         ("Never", Reach(0), "WaitingForNodes", "no node"),
         ("Never", Reach(1), "AsWanted", "reach all"),
     ],

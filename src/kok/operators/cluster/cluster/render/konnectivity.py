@@ -54,6 +54,8 @@ def command() -> list[str]:
         "mode": "grpc",
         "server-port": "0",
         "uds-name": SOCKET,
+        # By default each packet is told of.
+        "v": "1",
     }
     return ["/proxy-server", *(f"--{name}={value}" for name, value in sorted(flags.items()))]
 

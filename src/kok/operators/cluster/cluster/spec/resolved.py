@@ -71,7 +71,8 @@ class ResolvedCluster:
     @property
     def tunnel(self) -> bool:
         """Whether API servers reach what is in the cluster by a tunnel."""
-        return self.cluster.spec.network.tunnel == "Always"
+        wanted = self.cluster.spec.network.tunnel
+        return wanted == "Always" or (wanted == "Auto" and self.cluster.status.tunnel is not None)
 
     @property
     def registry(self) -> str:

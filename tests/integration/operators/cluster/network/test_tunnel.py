@@ -243,7 +243,9 @@ async def test_servers_tell_of_themselves_by_leases_and_take_nobody_elses_tokens
             await agent.kill()
             # A token for something else, as pods have it, is none for the tunnel.
             await agent.start("https://kubernetes.default.svc.cluster.local")
-            await eventually(lambda: _said(tmp_path, "not valid"), 60.0)
+            await eventually(
+                lambda: _said(tmp_path, "Failed to validate authentication token"), 60.0
+            )
             with pytest.raises(KubeError, match="No agent available"):
                 await admin.raw("GET", path)
         finally:
