@@ -19,7 +19,7 @@ CHART := charts/kok
 HELM := helm@v4.3.1
 PROMTOOL := promtool@debian
 SERVERS := etcd@v3.6.10 etcd@v3.5.21 etcd@v3.6.8 etcd@v3.6.11 etcd@v3.7.3 kube-apiserver@v1.37.1 \
-	etcdctl@v3.6.10 etcdutl@v3.6.10 versitygw@v1.8.0
+	etcdctl@v3.6.10 etcdutl@v3.6.10 versitygw@v1.8.0 proxy-server@v0.34.0 proxy-agent@v0.34.0
 
 # Scenarios that are a part of `make test`; all others have to be asked for by name.
 KEPT := first-cluster etcd-members etcd-retained upgrade-patch

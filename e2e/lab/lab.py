@@ -322,6 +322,18 @@ class Lab:
             await graph.run(progress)
         await nvidia.serve(supplies.cache, supplies.artifacts, supplies.builder)
 
+    async def want_konnectivity(self, console: Console | None = None) -> None:
+        """The images of tunnels are served, and the servers' one is on the meta hosts."""
+        await self.supplies.decide(*programs_of("konnectivity"))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        built = plan.programs("konnectivity")
+        plan.serve_images("konnectivity", catalog.konnectivity(), built)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+        await self.prepull(catalog.PROXY_SERVER)
+
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""
         graph = Graph()

@@ -221,6 +221,7 @@ FULL: dict[str, list[Spec]] = {
                 "podCIDRs": ["10.96.0.0/12", "fd00:1::/56"],
                 "serviceCIDRs": ["10.128.0.0/20", "fd00:2::/112"],
                 "dnsDomain": "shop.internal",
+                "tunnel": "Always",
             },
             "etcd": {
                 "members": 5,

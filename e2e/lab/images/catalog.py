@@ -19,6 +19,8 @@ FLANNEL_CNI = "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1"
 LOCAL_PATH = "docker.io/rancher/local-path-provisioner:v0.0.30"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 NETWORK_POLICIES = "registry.k8s.io/networking/kube-network-policies:v0.8.0"
+PROXY_SERVER = "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0"
+PROXY_AGENT = "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0"
 DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 TOOLBOX = "kok.dev/lab/toolbox:bookworm"
 
@@ -134,6 +136,14 @@ def network_policies() -> Image:
         {f"{_BIN}/{name}": program(name)},
         base=rootfs.TOOLBOX,
         entrypoint=(f"{_BIN}/{name}",),
+    )
+
+
+def konnectivity() -> tuple[Image, ...]:
+    """Both ends of a tunnel, with the programs where upstream's images have them."""
+    return tuple(
+        Image(reference, {f"/{name}": program(name)}, entrypoint=(f"/{name}",))
+        for reference, name in ((PROXY_SERVER, "proxy-server"), (PROXY_AGENT, "proxy-agent"))
     )
 
 

@@ -104,6 +104,8 @@ _COREDNS_MAIN = "\n".join(
     )
 )
 
+_KONNECTIVITY = "sigs.k8s.io/apiserver-network-proxy"
+
 _NVIDIA = "github.com/NVIDIA"
 # NVIDIA's libraries come with the driver, and are looked for when a program runs.
 _WITHOUT_DRIVER = "-static -Wl,--unresolved-symbols=ignore-in-object-files"
@@ -238,6 +240,17 @@ SOURCES: tuple[Source, ...] = (
         {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
         on_request=True,
         seconds=60,
+    ),
+    Source(
+        "konnectivity",
+        _KONNECTIVITY,
+        "v0.34.0",
+        {
+            "proxy-server": f"{_KONNECTIVITY}/cmd/server",
+            "proxy-agent": f"{_KONNECTIVITY}/cmd/agent",
+        },
+        on_request=True,
+        seconds=30,
     ),
     Source(
         "nvidia-container-toolkit",

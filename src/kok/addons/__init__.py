@@ -38,6 +38,9 @@ NAMES: Final = tuple(_index())
 DEFAULTS: Final = tuple(name for name, facts in _index().items() if facts["default"])
 """Those that a Cluster has unless its spec says otherwise."""
 
+TUNNEL_AGENT: Final = "konnectivity-agent"
+"""The one that comes with `spec.network.tunnel`."""
+
 
 @cache
 def builtin_addon(name: str) -> BuiltinAddon:

@@ -24,9 +24,16 @@ MANAGED = tuple(
 CHOICES = (
     of_cluster(
         "spec.addons[0].name",
-        "spec.addons: ingress is not built in; write coredns, kube-proxy, flannel or "
-        "nvidia-device-plugin, and create an Addon object for manifests of your own",
+        "spec.addons: ingress is not built in; write coredns, kube-proxy, flannel, "
+        "konnectivity-agent or nvidia-device-plugin, and create an Addon object for manifests of your "
+        "own",
         {"addons": [{"name": "ingress"}]},
+    ),
+    of_cluster(
+        "spec",
+        "spec.addons: konnectivity-agent is the inner end of a tunnel; write spec.network.tunnel: "
+        "Always, or leave it out",
+        {"addons": [{"name": "konnectivity-agent"}]},
     ),
     *(
         of(
@@ -41,7 +48,7 @@ CHOICES = (
         "Addon",
         "spec.source.builtin",
         "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel, "
-        "nvidia-device-plugin",
+        "konnectivity-agent, nvidia-device-plugin",
         {"source": {"builtin": "dns"}},
     ),
     of(

@@ -10,8 +10,9 @@ ADDRESS_FIXED = "nodes and kubeconfigs hold the address"
 FIXED = (
     of_cluster(
         "spec.network",
-        "spec.network cannot be changed; create a new Cluster with the ranges that you want",
-        {"network": {"podCIDRs": ["10.96.0.0/16"]}},
+        "spec.network cannot be changed but for tunnel; create a new Cluster with the ranges that you "
+        "want",
+        {"network": {"podCIDRs": ["10.96.0.0/16"], "tunnel": "Always"}},
         was={},
     ),
     of_cluster(

@@ -69,6 +69,8 @@ IMAGES = {
     "pause": "registry.k8s.io/pause:3.10.1",
     "flannel": "ghcr.io/flannel-io/flannel:v0.26.7",
     "flannel-cni-plugin": "ghcr.io/flannel-io/flannel-cni-plugin:v1.6.2-flannel1",
+    "konnectivity-server": "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0",
+    "konnectivity-agent": "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0",
     "nvidia-device-plugin": "nvcr.io/nvidia/k8s-device-plugin:v0.17.4",
 }
 

@@ -73,7 +73,7 @@ class Endpoint(ApiModel):
 
 
 class Network(ApiModel):
-    """Address ranges inside the business cluster; they cannot be changed later."""
+    """Address ranges inside the business cluster, which cannot be changed later, and the way in."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -95,7 +95,12 @@ class Network(ApiModel):
                 "self.podCIDRs.all(c, self.podCIDRs.exists_one(d, "
                 "cidr(c).ip().family() == cidr(d).ip().family())))",
             ),
-            immutable("spec.network", "create a new Cluster with the ranges that you want"),
+            rule(
+                "spec.network cannot be changed but for tunnel; create a new Cluster with the "
+                "ranges that you want",
+                "self.podCIDRs == oldSelf.podCIDRs && self.serviceCIDRs == oldSelf.serviceCIDRs "
+                "&& self.dnsDomain == oldSelf.dnsDomain",
+            ),
         )
     )
 
@@ -146,6 +151,11 @@ class Network(ApiModel):
         json_schema_extra=says("write a domain such as cluster.local"),
     )
     """Domain of the cluster's own DNS."""
+    tunnel: Literal["Never", "Always", "Auto"] = "Never"
+    """How API servers reach nodes, pods and Services of the cluster: `Never` straight, `Always` by a
+    tunnel (konnectivity) that agents inside open from there, so that nothing in the cluster has to be
+    reachable from the meta cluster. `Auto`: straight until a kubelet or a pod turns out not to be
+    reached, and by a tunnel from then on. A change restarts the API servers, one after the other."""
 
 
 class ExtraArg(ApiModel):
@@ -227,6 +237,17 @@ class ClusterAddon(ApiModel):
 
 class ClusterSpec(ApiModel):
     """What a business cluster is to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"spec.addons: {addons.TUNNEL_AGENT} is the inner end of a tunnel; write "
+                "spec.network.tunnel: Always, or leave it out",
+                f"self.network.tunnel != 'Never' || "
+                f"!self.addons.exists(a, a.name == '{addons.TUNNEL_AGENT}' && a.enabled)",
+            )
+        )
+    )
 
     version: KubernetesVersion = Field(json_schema_extra=rules(*kubernetes_version("spec.version")))
     """Kubernetes version of the control plane. It may go up by patch level or one minor (or more with

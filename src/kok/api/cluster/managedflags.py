@@ -18,6 +18,7 @@ MANAGED_FLAGS: Final[dict[str, tuple[str, ...]]] = {
         "bind-address",
         "cert-dir",
         "client-ca-file",
+        "egress-selector-config-file",
         "enable-bootstrap-token-auth",
         "encryption-provider-config",
         "endpoint-reconciler-type",

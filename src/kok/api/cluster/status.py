@@ -57,6 +57,15 @@ class AddonSummary(ApiModel):
     """Whether its workloads are up, or wait only for nodes."""
 
 
+class TunnelStatus(ApiModel):
+    """That `spec.network.tunnel: Auto` has come to a tunnel, which stays."""
+
+    since: datetime
+    """When that was found out."""
+    why: str = Field(max_length=512)
+    """What API servers did not reach."""
+
+
 class ProbesStatus(ApiModel):
     """Pods that try before an upgrade whether its pods will have room and images."""
 
@@ -94,6 +103,8 @@ class ClusterStatus(Status):
     for, would meet."""
     probes: ProbesStatus | None = None
     """Pods that an upgrade's preflight has made; there until all of them are gone."""
+    tunnel: TunnelStatus | None = None
+    """Why there is a tunnel, with `spec.network.tunnel: Auto`; absent as long as there is none."""
     endpoint: str | None = None
     """The API's public address, `https://host:port`."""
     kubeconfig_secret: str | None = None

@@ -23,6 +23,7 @@ SA_KEY, SA_PUB = "sa.key", "sa.pub"
 ENCRYPTION_KEY = "key1"
 KUBECONFIG, VALUE = "kubeconfig", "value"
 CA_KEY, FRONT_PROXY_CA, ENCRYPTION_CONFIG = "ca.key", "front-proxy-ca.crt", "encryption.json"
+EGRESS_CONFIG = "egress.json"
 ROOTS = "roots.crt"
 """The CA and its issuers, for pods of the business cluster; only where the CA has issuers."""
 FIELD_MANAGER: Final = "kok-cluster"
@@ -31,6 +32,8 @@ FIELD_MANAGER: Final = "kok-cluster"
 LABEL_VERSION: Final = "app.kubernetes.io/version"
 ANNOTATION_ETCD_CA: Final = "kok.dev/etcd-ca"
 """On the API servers' pods: which CAs of etcd they read when they started; only after a change."""
+ANNOTATION_TUNNEL: Final = "kok.dev/konnectivity-certificate"
+"""On the API servers' pods: hash of the certificate that agents are shown, which is read only once."""
 LABEL_PROBE: Final = "kok.dev/probe"
 """On pods that try before an upgrade whether those of the new version have room and images."""
 PROBE: Final = "upgrade"
@@ -91,6 +94,11 @@ def scheduler_secret(cluster: str) -> str:
     return f"{cluster}-scheduler"
 
 
+def konnectivity(cluster: str) -> str:
+    """Service and Secret (kubernetes.io/tls, with kubeconfig) of the outer end of a tunnel."""
+    return f"{cluster}-konnectivity"
+
+
 encryption_secret, kept_keys = names.encryption_secret, names.kept_keys
 """Where they are kept in backups the etcd operator knows them, too."""
 
@@ -103,6 +111,7 @@ def leaf_secrets(cluster: str) -> tuple[str, ...]:
         front_proxy_client_secret(cluster),
         controller_manager_secret(cluster),
         scheduler_secret(cluster),
+        konnectivity(cluster),
         *(names.operator_secret(cluster, operator) for operator in names.OPERATORS),
         names.internal_kubeconfig_secret(cluster),
         names.admin_kubeconfig_secret(cluster),

@@ -21,6 +21,9 @@ ADDONS_READY: Final = "AddonsReady"
 ANSWERS_READ: Final = "AnswersRead"
 """False if something in the business cluster is too large or too much to be read and followed;
 there only once that was so."""
+CLUSTER_REACHABLE: Final = "ClusterReachable"
+"""API servers reach the kubelets, webhooks and aggregated APIs of the business cluster: False names
+what they do not reach."""
 FOREIGN_NODES: Final = "ForeignNodesCertified"
 """False if nodes that belong to no Machine wait for their serving certificates, without which logs
 and exec fail there; absent otherwise."""
@@ -203,6 +206,21 @@ APPLY_FAILED: Final = "ApplyFailed"
 KIND_UNKNOWN: Final = "KindUnknown"
 """The business cluster has no such kind (yet)."""
 
+KUBELETS_UNREACHABLE: Final = "KubeletsUnreachable"
+"""API servers do not reach kubelets: `kubectl logs`, `exec` and `port-forward` fail there. Open the way,
+or set `spec.network.tunnel`."""
+PODS_UNREACHABLE: Final = "PodsUnreachable"
+"""API servers reach kubelets, but no pods: as long as nobody needs webhooks or aggregated APIs inside, that
+does no harm."""
+APIS_UNAVAILABLE: Final = "APIsUnavailable"
+"""Aggregated APIs do not answer, as long as which namespaces cannot be deleted. Mend what serves them,
+or delete the APIService."""
+WEBHOOKS_FAIL: Final = "WebhooksFail"
+"""Nobody answers for webhooks that have to be asked: what they are asked about is refused."""
+WEBHOOKS_AT_NODES: Final = "WebhooksAtNodes"
+"""Webhooks that have to be asked about Nodes or Leases, and answer from within the cluster: when they do
+not, nodes are lost, and with them whoever could answer."""
+
 APPROVAL_NEEDED: Final = "ApprovalNeeded"
 """Nodes that belong to no Machine ask for serving certificates, and `spec.nodes.foreign` leaves
 it to people to approve them; the message has the command."""
@@ -230,6 +248,8 @@ RETAINED: Final = "Retained"
 """Deletion kept Secrets without which retained data could not be read."""
 ISSUED: Final = "CertificateIssued"
 """A certificate or kubeconfig was renewed."""
+TUNNEL_NEEDED: Final = "TunnelNeeded"
+"""`spec.network.tunnel: Auto` has come to a tunnel; `status.tunnel` says why."""
 TRUSTED: Final = "KeyTrusted"
 """Another CA or key was accepted because the annotation asked for it."""
 

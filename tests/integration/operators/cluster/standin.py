@@ -4,6 +4,8 @@ It runs the command of each Deployment of a control plane as a process on this m
 real arguments and with its Secrets as files, on a real etcd; it reports readiness as a Deployment
 does. For EtcdClusters it makes the client's Secret and says that they are ready.
 
+A tunnel's server runs beside its API server, on the node port of its Service.
+
 What differs from a cluster: etcd is one for all, without TLS, each cluster under a prefix of its
 own; the internal name of a Service is replaced by the public address; one process stands for all
 replicas; and a rollout ends the old process before the new one starts.
@@ -34,12 +36,15 @@ from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, NotFound
-from kok.operators.cluster.naming import API_SERVER, LABEL_VERSION
+from kok.operators.cluster.cluster.pki.credentials import CLIENT_FILES
+from kok.operators.cluster.naming import API_SERVER, EGRESS_CONFIG, LABEL_VERSION, konnectivity
+from kok.operators.cluster.tunnel import FILES, SOCKETS
 from kok.pki import LeafSpec, issue, new_ca, tls_secret_data
 
 ETCD, BACKUP = EtcdCluster.info.kind, EtcdBackup.info.kind
 BUILT = {"1.37": "1.37.1"}
 """The patch level that stands for all of a minor."""
+KONNECTIVITY_VERSION = "v0.34.0"
 ROUND = 0.1
 RESTARTS = 5
 """How often a process is started again: some end themselves where the machine is too slow."""
@@ -64,11 +69,19 @@ class Running:
     path: str
     ready: bool = False
     restarts: int = 0
+    sidecar: subprocess.Popen[bytes] | None = None
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         """Starts it."""
         self.process = _spawn(self.argv, self.log)
+
+    def kill(self) -> None:
+        """Ends it, and what is beside it."""
+        for one in (self.process, self.sidecar):
+            if one is not None:
+                one.kill()
+                one.wait()
 
     def restart(self) -> None:
         """As kubelet does when a process has ended."""
@@ -143,9 +156,10 @@ class StandIn:
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for process in [*(r.process for r in self._running.values()), self._etcd.process]:
-            process.kill()
-            process.wait()
+        for running in self._running.values():
+            running.kill()
+        self._etcd.process.kill()
+        self._etcd.process.wait()
         await self.kubelet.close()
         shutil.rmtree(self.root, ignore_errors=True)
         for failure in ended:
@@ -288,12 +302,42 @@ class StandIn:
                 f"--bind-address={own_address()}",
                 "--shutdown-delay-duration=0s",
             ]
+        sidecar = None
+        if pod.get("initContainers"):
+            sidecar = await self._sidecar(live, directory)
+            if sidecar is None:
+                return None
         log = directory.with_suffix(".log")
         path = container["readinessProbe"]["httpGet"]["path"]
         running = Running(meta["generation"], [program, *arguments], log, port, path)
+        running.sidecar = sidecar
         self._running[meta["namespace"], meta["name"]] = running
         self.started.append((meta["name"], version))
         return running
+
+    async def _sidecar(self, live: Manifest, home: Path) -> subprocess.Popen[bytes] | None:
+        """The tunnel's server; None while its Service or its Secret is missing."""
+        meta, pod = live["metadata"], live["spec"]["template"]["spec"]
+        [container] = pod["initContainers"]
+        cluster, directory = meta["labels"][names.LABEL_CLUSTER], home / "tunnel"
+        service = await self.kube.get(kinds.SERVICE, konnectivity(cluster), meta["namespace"])
+        there = await self._bring_files(pod, meta["namespace"], directory, volume=1)
+        if service is None or not there:
+            return None
+        admin, health = free_ports(2)
+        ports = {
+            "agent-port": int(service["spec"]["ports"][0]["nodePort"]),
+            "admin-port": admin,
+            "health-port": health,
+        }
+        arguments = [
+            word.replace(FILES, str(directory)).replace(SOCKETS, str(home))
+            for word in container["command"][1:]
+            if word.removeprefix("--").partition("=")[0] not in ports
+        ]
+        arguments += [f"--{flag}={port}" for flag, port in ports.items()]
+        program = find_binary("proxy-server", KONNECTIVITY_VERSION, "KOK_TEST_PROXY_SERVER")
+        return _spawn([program, *arguments], home.with_suffix(".tunnel.log"))
 
     async def _port(self, live: Manifest, component: str) -> int | None:
         if component != API_SERVER:
@@ -304,9 +348,11 @@ class StandIn:
         )
         return None if service is None else int(service["spec"]["ports"][0]["nodePort"])
 
-    async def _bring_files(self, pod: Manifest, namespace: str, directory: Path) -> bool:
+    async def _bring_files(
+        self, pod: Manifest, namespace: str, directory: Path, volume: int = 0
+    ) -> bool:
         """Whether all Secrets are there."""
-        for source in pod["volumes"][0]["projected"]["sources"]:
+        for source in pod["volumes"][volume]["projected"]["sources"]:
             wanted = source["secret"]
             secret = await self.kube.get(kinds.SECRET, wanted["name"], namespace)
             if secret is None:
@@ -317,6 +363,8 @@ class StandIn:
                 content = base64.b64decode(secret["data"][item["key"]])
                 if item["path"] == "kubeconfig":
                     content = await self._local_kubeconfig(content, namespace, directory)
+                if path.name == EGRESS_CONFIG:
+                    content = content.replace(SOCKETS.encode(), str(directory).encode())
                 if not path.exists() or path.read_bytes() != content:
                     path.write_bytes(content)
         return True
@@ -327,13 +375,17 @@ class StandIn:
 
     async def _local_kubeconfig(self, text: bytes, namespace: str, directory: Path) -> bytes:
         service = next(
-            s for s in await self.kube.list(kinds.SERVICE, namespace) if "apiserver" in str(s)
+            s
+            for s in await self.kube.list(kinds.SERVICE, namespace)
+            if str(s["metadata"]["name"]).endswith("-apiserver")
         )
         name = service["metadata"]["name"]
         inner = f"https://{name}.{namespace}.svc:{names.API_PORT}"
         outer = f"https://{own_address()}:{service['spec']['ports'][0]['nodePort']}"
         local = text.decode().replace(inner, outer)
-        return local.replace("/etc/kubernetes/client", str(directory)).encode()
+        for folder in (CLIENT_FILES, FILES):
+            local = local.replace(folder, str(directory))
+        return local.encode()
 
     async def _probe(self, key: tuple[str, str], running: Running) -> bool:
         if running.process.poll() is not None:
@@ -377,9 +429,7 @@ class StandIn:
                 )
 
     def _end(self, key: tuple[str, str]) -> None:
-        running = self._running.pop(key)
-        running.process.kill()
-        running.process.wait()
+        self._running.pop(key).kill()
 
 
 def _spawn(argv: list[str], log: Path) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from kok import versions
+from kok.addons import TUNNEL_AGENT
 from kok.operators.cluster import reasons
 from kok.runtime.controller.errors import Invalid
 
@@ -73,10 +74,17 @@ def _kube_proxy(given: Mapping[str, Any], version: str) -> str | None:
     return versions.kube_proxy_config_problem(version, own)
 
 
+def _konnectivity_agent(given: Mapping[str, Any], _version: str) -> str | None:
+    if "server" not in given:
+        return "server is written by a Cluster with spec.network.tunnel; set that instead"
+    return None
+
+
 def _shown(value: object) -> str:
     return json.dumps(value)[:64]
 
 
 _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], str], str | None]]] = {
-    KUBE_PROXY: _kube_proxy
+    KUBE_PROXY: _kube_proxy,
+    TUNNEL_AGENT: _konnectivity_agent,
 }

@@ -17,6 +17,7 @@ from kok.kube.http.access import Access, AccessError
 from kok.kube.objects.ownership import owned_by
 from kok.operators.cluster.businesscluster.look import BusinessLook
 from kok.operators.cluster.businesscluster.rbac import CLUSTER
+from kok.operators.cluster.businesscluster.reach import ReachWatch
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.endpoint import Endpoint
 from kok.operators.cluster.naming import FIELD_MANAGER, KUBECONFIG
@@ -77,6 +78,7 @@ class Connection:
         self.kube = kube
         self.admin = admin
         self.watches: Watches | None = None
+        self.reach: ReachWatch | None = None
         self.bootstrapped: Checked | None = None
         self.resolved: tuple[float, tuple[str, ...]] | None = None
         """When the endpoint's name was resolved (monotonic), and to which addresses."""
@@ -99,22 +101,33 @@ class Connection:
         on_object: Callable[[str], None],
         on_rights: Callable[[], None],
         on_requests: Callable[[], None],
+        on_reach: Callable[[], None] = lambda: None,
     ) -> None:
-        """Starts to follow nodes and what they ask for, addons' objects and our own rights.
+        """Starts to follow nodes and what they ask for, addons' objects, our own rights, and what
+        API servers reach inside.
 
         `on_object` gets the name of the Addon whose object changed; `on_rights` is called when
         somebody took from what operators may do.
         """
+
+        def nodes_changed() -> None:
+            on_nodes()
+            if self.reach is not None:
+                self.reach.stir()
 
         def doubt() -> None:
             self.bootstrapped = None
             on_rights()
 
         if self.watches is None:
-            self.watches = Watches(self.kube, on_nodes, on_object, doubt, on_requests)
+            watches = Watches(self.kube, nodes_changed, on_object, doubt, on_requests)
+            self.watches = watches
+            self.reach = ReachWatch(self.kube, lambda: watches.nodes, on_reach)
 
     async def unfollow(self) -> None:
         """Ends watches."""
+        if self.reach is not None:
+            await self.reach.close()
         if self.watches is not None:
             await self.watches.close()
 

@@ -127,6 +127,7 @@ class Bootstrapper:
                 lambda addon: self._wakeups.wake_addon(self._key, addon),
                 self._p.wake,
                 self._p.wake,
+                self._p.wake,
             )
             self._wakeups.wake_addons(self._key)
         self._count_nodes()
@@ -145,6 +146,8 @@ class Bootstrapper:
         if self._connection is not None and self._connection.watches is not None:
             self._found.nodes = self._connection.watches.nodes
             self._found.kubelets = _counted(self._connection.watches.kubelets)
+        if self._connection is not None and self._connection.reach is not None:
+            self._found.inside = self._connection.reach.found
         if self._connection is not None:
             self._found.excess = self._connection.excess
 

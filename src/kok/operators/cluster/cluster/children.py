@@ -20,6 +20,7 @@ from kok.kube.objects.children import children_of, whole_of
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.naming import (
     CA_KEY,
+    EGRESS_CONFIG,
     ENCRYPTION_CONFIG,
     FRONT_PROXY_CA,
     KUBECONFIG,
@@ -32,7 +33,7 @@ ENTRIES: Final = frozenset(
     {
         *(pki.CA_CRT, pki.TLS_CRT, pki.TLS_KEY),
         *(naming.SA_KEY, naming.SA_PUB, naming.ENCRYPTION_KEY),
-        *(CA_KEY, ENCRYPTION_CONFIG, FRONT_PROXY_CA, KUBECONFIG, ROOTS, VALUE),
+        *(CA_KEY, EGRESS_CONFIG, ENCRYPTION_CONFIG, FRONT_PROXY_CA, KUBECONFIG, ROOTS, VALUE),
     }
 )
 """Entries of Secrets that are KOK's or are read by it."""
@@ -60,7 +61,7 @@ def child_names(cluster: str) -> Mapping[Kind, frozenset[str]]:
     components = frozenset(naming.deployment(cluster, one) for one in naming.COMPONENTS)
     return {
         kinds.SECRET: naming.secrets(cluster),
-        kinds.SERVICE: frozenset({names.api_service(cluster)}),
+        kinds.SERVICE: frozenset({names.api_service(cluster), naming.konnectivity(cluster)}),
         kinds.DEPLOYMENT: components,
         kinds.PDB: components,
         kinds.NETWORKPOLICY: components | {naming.probe_policy(cluster)},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from typing import Any
 
-from kok import versions
+from kok import pki, versions
+from kok.addons import TUNNEL_AGENT
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube import kinds
 from kok.kube.apply.prune import prune, release
+from kok.kube.apply.serverside import intent_hash
 from kok.kube.concurrency import all_of
 from kok.kube.errors import InvalidObject
 from kok.operators.cluster import naming, reasons
@@ -25,6 +28,7 @@ from kok.operators.cluster.cluster.pki.restored_keys import RestoredKeys, restor
 from kok.operators.cluster.cluster.render import (
     apiserver,
     controllers,
+    konnectivity,
     networkpolicy,
     owned,
     pods,
@@ -40,6 +44,7 @@ from kok.operators.cluster.endpoint import (
 )
 from kok.operators.cluster.naming import (
     ANNOTATION_ETCD_CA,
+    ANNOTATION_TUNNEL,
     API_SERVER,
     COMPONENTS,
     CONTROLLER_MANAGER,
@@ -47,6 +52,7 @@ from kok.operators.cluster.naming import (
     SCHEDULER,
     key_secrets,
 )
+from kok.operators.cluster.tunnel import TunnelEnd, server_names, tunnel_end
 from kok.runtime.children.ensure import Children
 from kok.runtime.children.takeover import is_child
 from kok.runtime.controller.errors import Invalid, Wait
@@ -130,6 +136,7 @@ class ControlPlane:
         fences = self._fences()
         await all_of([self._put([etcd, *budgets, *fences]), self._put_service(), _quiet(settling)])
         await self._prune(kinds.NETWORKPOLICY, fences)
+        await self._remove_tunnel()
         self._keys = settling.result()
         self.found.endpoint = self._endpoint(self.view)
         await self._give_back()
@@ -187,17 +194,28 @@ class ControlPlane:
         view, endpoint = self.view, self.found.endpoint
         public = endpoint if isinstance(endpoint, Endpoint) else None
         service = view.service(self.cluster.name)
-        served = ServingNames(*serving_names(self.cluster, public, service, view.nodes))
+        end, needed = self._tunnel_end(), self._needs_tunnel()
+        served = ServingNames(
+            *serving_names(self.cluster, public, service, view.nodes),
+            server_names(self.cluster, end) if needed else (),
+        )
         issuer = Issuer(self.resolved, self.keys, view.of(kinds.SECRET), self.p.now)
         made = issuer.all(served, public)
-        addons = owned.addons(self.resolved)
-        await self._put([*made.secrets, *addons, *self._deployments({API_SERVER}, answers=False)])
+        told = self._told_agents(end)
+        addons = owned.addons(self.resolved, told)
+        if needed:
+            # Its servers read their certificate once: it is there before the pods that are for it.
+            await self._put(made.secrets)
+            await self._put([*addons, *self._deployments({API_SERVER}, answers=False)])
+        else:
+            servers = self._deployments({API_SERVER}, answers=False)
+            await self._put([*made.secrets, *addons, *servers])
         self.found.certificates = made.certificates
         self.found.ending = tuple(made.ending)
         self.found.incomplete = tuple(made.incomplete)
         for renewed in made.renewed:
             self.p.event(reasons.ISSUED, renewed)
-        await self._prune(ADDON, addons)
+        await self._prune(ADDON, addons, but=self._kept_agent(told))
 
     async def ensure_controllers(self, beside: Awaitable[None]) -> None:
         """The other components, as soon as they may be there, and whatever is to go on beside."""
@@ -260,7 +278,47 @@ class ControlPlane:
         notes = {pods.ANNOTATION_RESTORED: self.view.etcd_contract(name).restored}
         if component == API_SERVER:
             notes[ANNOTATION_ETCD_CA] = self.view.etcd_contract(name).clients
+            notes[ANNOTATION_TUNNEL] = self._tunnel_certificate()
         return notes
+
+    def _needs_tunnel(self) -> bool:
+        return konnectivity.is_needed(self.resolved, self.view)
+
+    def _tunnel_end(self) -> TunnelEnd | None:
+        """Where agents find the servers, if there are to be any, or there still are."""
+        if not self._needs_tunnel():
+            return None
+        service = self.view.get(kinds.SERVICE, naming.konnectivity(self.cluster.name))
+        known = self.found.endpoint
+        public = known if isinstance(known, Endpoint) else None
+        return tunnel_end(self.cluster, service, public, self.view.nodes)
+
+    def _tunnel_certificate(self) -> str | None:
+        """Hash of the certificate of the tunnel's servers; None without a tunnel."""
+        if not self.resolved.tunnel:
+            return None
+        live = self.view.get(kinds.SECRET, naming.konnectivity(self.cluster.name)) or {}
+        return intent_hash({pki.TLS_CRT: (live.get("data") or {}).get(pki.TLS_CRT)})[:16]
+
+    def _told_agents(self, end: TunnelEnd | None) -> dict[str, Any] | None:
+        """What agents are told of the servers; None where that is not known."""
+        ca = self.keys.ca
+        return end.values(ca.anchors_pem) if end is not None and ca is not None else None
+
+    def _kept_agent(self, told: dict[str, Any] | None) -> tuple[str, ...]:
+        """The agents' Addon, while nobody knows what to tell them of servers that are there."""
+        lost = told is None and self._needs_tunnel()
+        return (names.cluster_addon(self.cluster.name, TUNNEL_AGENT),) if lost else ()
+
+    async def _remove_tunnel(self) -> None:
+        """Once no API server goes by it; the agents go when the Addons are looked at."""
+        if self._needs_tunnel():
+            return
+        name = naming.konnectivity(self.cluster.name)
+        for kind in (kinds.SERVICE, kinds.SECRET):
+            live = self.view.get(kind, name)
+            if live is not None:
+                await prune(self.p.kube, kind, self.cluster, (), [live])
 
     def _recorded(self) -> dict[str, str]:
         """Fingerprints of the keys that pods read at their start.
@@ -282,20 +340,29 @@ class ControlPlane:
             return []
         closed = (*self._policies.forbidden_ranges, *self.view.meta_ranges)
         around = networkpolicy.PolicyInputs(
-            self.view.machines, closed, self._policies.dns_servers, self._policies.scrapers
+            self.view.machines,
+            closed,
+            self._policies.dns_servers,
+            self._policies.scrapers,
+            tunnel=self._needs_tunnel(),
         )
         fences = networkpolicy.policies(self.resolved, around)
         if self.p.status.probes is not None:
             fences.append(probe.policy(self.resolved))
         return fences
 
-    async def _prune(self, kind: Kind, kept: Iterable[Manifest]) -> None:
-        keep = [manifest["metadata"]["name"] for manifest in kept]
+    async def _prune(
+        self, kind: Kind, kept: Iterable[Manifest], *, but: Iterable[str] = ()
+    ) -> None:
+        keep = [*(manifest["metadata"]["name"] for manifest in kept), *but]
         await prune(self.p.kube, kind, self.cluster, keep, self.view.of(kind).values())
 
     async def _put_service(self) -> None:
+        wanted = [service_.service(self.resolved)]
+        if self._needs_tunnel():
+            wanted.append(konnectivity.service(self.resolved))
         try:
-            await self._put([service_.service(self.resolved)])
+            await self._put(wanted)
         except InvalidObject as error:
             if "port" not in error.message:
                 raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kok.api.cluster.status import CertificateStatus
 from kok.api.cluster.upgrade import PreflightStatus, UpgradeFinding
+from kok.operators.cluster.businesscluster.reach import Reach
 from kok.operators.cluster.businesscluster.reachability import Reachability
 from kok.operators.cluster.businesscluster.unmanaged_nodes import UnmanagedNodes
 from kok.operators.cluster.cluster.observe import ClusterView
@@ -55,6 +56,8 @@ class ClusterOutcome:
     """Nodes of the business cluster by name, and whether they are Ready."""
     kubelets: Mapping[str, int] = field(default_factory=dict)
     """How many of them have a kubelet of each version."""
+    inside: Reach | None = None
+    """What API servers reach inside the business cluster."""
     unmanaged: UnmanagedNodes | None = None
     excess: str | None = None
     """What of the API's answers is too large to be read, as a sentence."""

@@ -19,7 +19,7 @@ from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
 from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
-from kok.operators.cluster.cluster.operations import leadership, upgrade_calls
+from kok.operators.cluster.cluster.operations import leadership, tunnels, upgrade_calls
 from kok.operators.cluster.cluster.operations.preflight.inspect import Around, Asked, Inspection
 from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
@@ -114,6 +114,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         await leadership.hand_over(p, business.connection, leading)
         await plane.ensure_controllers(business.apply(plane))
         await business.confirm()
+        await tunnels.settle(p, outcome.inside)
         await self._inspect(p, plane, decision, outcome, business.connection)
         plane.require_pull_secrets()
 

@@ -19,6 +19,7 @@ from kok.runtime.pods.messages import PULL_FAILED, UNBORN, last_error_line, one_
 _ASKED_TO_END = {0, 143}
 """Exit codes of a process that ended because it was asked to."""
 OOM = "OOMKilled"
+_BESIDE = "beside"
 
 
 def pod_problems(cluster: str, view: ClusterView) -> Iterator[Verdict]:
@@ -66,7 +67,7 @@ def _kills(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
                 yield Verdict(
                     False,
                     reasons.OUT_OF_MEMORY,
-                    f"{_component(pod)} in pod {pod['metadata']['name']} was killed at "
+                    f"{_component(pod, status)} in pod {pod['metadata']['name']} was killed at "
                     f"{ended.get('finishedAt')} because it used more memory than it may have, "
                     f"restarts: {status.get('restartCount', 0)}; raise "
                     f"spec.{SPEC_FIELDS.get(_component(pod), '')}.resources.limits.memory",
@@ -85,7 +86,7 @@ def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
             yield Verdict(
                 False,
                 reasons.NOT_READY,
-                f"{_component(pod)} in pod {name} is never ready, and was restarted "
+                f"{_component(pod, status)} in pod {name} is never ready, and was restarted "
                 f"{status['restartCount']} times for that: {event.note}",
             )
             return
@@ -93,7 +94,7 @@ def _crashes(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
         yield Verdict(
             False,
             reasons.CRASHING,
-            f"{_component(pod)} in pod {name} exited with code "
+            f"{_component(pod, status)} in pod {name} exited with code "
             f"{last.get('exitCode')}, restarts: {status['restartCount']}; it said: {words}",
         )
 
@@ -106,7 +107,7 @@ def _pulls(pod: Manifest, _world: ClusterView) -> Iterator[Verdict]:
             yield Verdict(
                 False,
                 reasons.IMAGE_UNAVAILABLE,
-                f"image {status.get('image')} for {_component(pod)} cannot be pulled: {told}",
+                f"image {status.get('image')} for {_component(pod, status)} cannot be pulled: {told}",
             )
 
 
@@ -122,7 +123,9 @@ def _unborn(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
         else:
             continue
         yield Verdict(
-            False, reasons.NOT_READY, f"{_component(pod)} in pod {name} cannot start: {told}"
+            False,
+            reasons.NOT_READY,
+            f"{_component(pod, status)} in pod {name} cannot start: {told}",
         )
 
 
@@ -146,7 +149,7 @@ def _unready(pod: Manifest, view: ClusterView) -> Iterator[Verdict]:
             yield Verdict(
                 False,
                 reasons.NOT_READY,
-                f"{_component(pod)} in pod {name} runs since {running.get('startedAt')} and is "
+                f"{_component(pod, status)} in pod {name} runs since {running.get('startedAt')} and is "
                 f"not ready: {event.note}",
             )
 
@@ -164,8 +167,14 @@ def _since(condition: dict[str, Any]) -> str:
 
 
 def _containers(pod: Manifest) -> list[dict[str, Any]]:
-    return list((pod.get("status") or {}).get("containerStatuses") or ())
+    """Those of sidecars, which Kubernetes counts among the first ones to start, too."""
+    status = pod.get("status") or {}
+    beside = [{**one, _BESIDE: True} for one in status.get("initContainerStatuses") or ()]
+    return [*beside, *(status.get("containerStatuses") or ())]
 
 
-def _component(pod: Manifest) -> str:
+def _component(pod: Manifest, status: dict[str, Any] | None = None) -> str:
+    """The component, or the container beside it of which `status` tells."""
+    if status is not None and status.get(_BESIDE):
+        return f"{status.get('name')} beside {_component(pod)}"
     return str((pod["metadata"].get("labels") or {}).get(LABEL_COMPONENT, "a component"))

@@ -18,6 +18,7 @@ from kok.operators.cluster.cluster.conditions.controlplane import (
     control_plane,
     rollout,
 )
+from kok.operators.cluster.cluster.conditions.reachable import cluster_reachable
 from kok.operators.cluster.cluster.decide import running_version
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
 from kok.operators.cluster.endpoint import Endpoint, NoEndpoint, leads_to_nodes
@@ -128,6 +129,8 @@ def conditions(cluster: Cluster, found: ClusterOutcome, now: datetime) -> dict[s
         reasons.BOOTSTRAP_READY: _bootstrap(cluster, found),
         reasons.ADDONS_READY: _addons(found),
     }
+    if found.inside is not None:
+        parts[reasons.CLUSTER_REACHABLE] = cluster_reachable(cluster, found.inside)
     if (answers := _answers(cluster, found)) is not None:
         parts[reasons.ANSWERS_READ] = answers
     if (behind := upgrades.spec_behind(cluster)) is not None:
@@ -363,9 +366,14 @@ def _usable(cluster: Cluster, found: ClusterOutcome, parts: dict[str, Verdict]) 
 
 def _but(parts: dict[str, Verdict]) -> str:
     """What is not as it should be although the cluster can be used."""
-    for type_ in (reasons.CONTROL_PLANE_READY, reasons.BOOTSTRAP_READY, reasons.ADDONS_READY):
-        part = parts[type_]
-        if part.holds is False and part.reason not in _ON_ITS_WAY:
+    for type_ in (
+        reasons.CONTROL_PLANE_READY,
+        reasons.BOOTSTRAP_READY,
+        reasons.ADDONS_READY,
+        reasons.CLUSTER_REACHABLE,
+    ):
+        part = parts.get(type_)
+        if part is not None and part.holds is False and part.reason not in _ON_ITS_WAY:
             return f"; but {part.message}"
     return ""
 

@@ -13,13 +13,14 @@ from kok import pki, versions
 from kok.api import names
 from kok.api.cluster.status import CertificateStatus
 from kok.api.meta import Manifest
-from kok.operators.cluster import naming, reasons
+from kok.operators.cluster import naming, reasons, tunnel
 from kok.operators.cluster.businesscluster.connections import leaf_in_kubeconfig
 from kok.operators.cluster.cluster.pki.keys import Keys
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import Endpoint
 from kok.operators.cluster.naming import (
     CA_KEY,
+    EGRESS_CONFIG,
     ENCRYPTION_CONFIG,
     ENCRYPTION_KEY,
     FRONT_PROXY_CA,
@@ -45,6 +46,8 @@ class ServingNames:
 
     dns: tuple[str, ...]
     addresses: tuple[str, ...]
+    tunnel: tuple[str, ...] = ()
+    """DNS names of the outer end of a tunnel; without one there is none."""
 
 
 @dataclass(slots=True)
@@ -128,6 +131,8 @@ class Issuer:
         for operator in names.OPERATORS:
             client = self._client(names.operator_user(operator), names.operator_group(operator))
             yield self._tls(names.operator_secret(name, operator), client, keys.ca)
+        if served.tunnel:
+            yield self._konnectivity(keys.ca, served.tunnel)
         yield from self._kubeconfigs(keys.ca, endpoint)
 
     def _kubeconfigs(
@@ -209,10 +214,23 @@ class Issuer:
         name = naming.controller_manager_secret(self._resolved.name)
         yield self._tls(name, self._client(user), ca, more)
 
-    def _file_kubeconfig(self, user: str, ca: pki.CertificateAuthority) -> str:
-        files = pki.ClientCertFiles(
-            f"{CLIENT_FILES}/{pki.TLS_CRT}", f"{CLIENT_FILES}/{pki.TLS_KEY}"
+    def _konnectivity(self, ca: pki.CertificateAuthority, dns: tuple[str, ...]) -> Manifest:
+        """One certificate for both: agents see it, and API servers are asked with it."""
+        user = tunnel.USER
+        spec = pki.LeafSpec(
+            user, dns_names=dns, usages=pki.Usage.BOTH, lifetime=self._resolved.leaf_lifetime
         )
+        more = {
+            KUBECONFIG: self._file_kubeconfig(user, ca, tunnel.FILES),
+            EGRESS_CONFIG: egress_configuration(self._resolved.version),
+        }
+        name = naming.konnectivity(self._resolved.name)
+        return self._tls(name, spec, ca, more, behind=ca.served_pem)
+
+    def _file_kubeconfig(
+        self, user: str, ca: pki.CertificateAuthority, folder: str = CLIENT_FILES
+    ) -> str:
+        files = pki.ClientCertFiles(f"{folder}/{pki.TLS_CRT}", f"{folder}/{pki.TLS_KEY}")
         return pki.kubeconfig(
             self._resolved.name, self._resolved.internal_url, ca.trust_pem, user, files
         )
@@ -314,5 +332,19 @@ def encryption_configuration(version: str, keys: Mapping[str, bytes]) -> str:
                 "providers": [{"secretbox": {"keys": encoded}}, {"identity": {}}],
             }
         ],
+    }
+    return json.dumps(document, indent=1)
+
+
+def egress_configuration(version: str) -> str:
+    """The EgressSelectorConfiguration, as JSON: what is in the cluster is reached by the tunnel's socket.
+
+    etcd, and what webhooks and issuers of tokens name by a URL, are reached without it.
+    """
+    connection = {"proxyProtocol": "GRPC", "transport": {"uds": {"udsName": tunnel.SOCKET}}}
+    document = {
+        "apiVersion": versions.kubernetes(version).facts.config_apis.egress_selector,
+        "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "cluster", "connection": connection}],
     }
     return json.dumps(document, indent=1)

@@ -9,7 +9,7 @@ from typing import Final
 from kok.api import names
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.render import pods
+from kok.operators.cluster.cluster.render import konnectivity, pods
 from kok.operators.cluster.cluster.spec.flags import (
     ADMISSION_ON,
     DELAY_FLAG,
@@ -20,7 +20,7 @@ from kok.operators.cluster.cluster.spec.flags import (
     last_duration,
 )
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
-from kok.operators.cluster.naming import ENCRYPTION_CONFIG, SA_KEY, SA_PUB
+from kok.operators.cluster.naming import EGRESS_CONFIG, ENCRYPTION_CONFIG, SA_KEY, SA_PUB
 from kok.pki import CA_CRT, TLS_CRT, TLS_KEY
 
 PKI: Final = "/etc/kubernetes/pki"
@@ -36,17 +36,19 @@ def deployment(resolved: ResolvedCluster, version: str, keys: str) -> Manifest:
     """The Deployment at a version; `keys` is the hash of what is read only at the start."""
     part = resolved.parts[naming.API_SERVER]
     extra = known(naming.API_SERVER, part.extra_args, version)
+    tunnel = resolved.tunnel
     container = pods.Container(
         command=command_line(naming.API_SERVER, flags(resolved), extra),
         port=names.API_PORT,
         # While etcd is away a restart helps nothing and costs time when it is back.
         live="/livez?exclude=etcd",
         ready="/readyz",
-        mounts={"pki": PKI},
-        volumes=[_files(resolved)],
+        mounts={"pki": PKI, **(konnectivity.mounts() if tunnel else {})},
+        volumes=[_files(resolved), *(konnectivity.volumes(resolved) if tunnel else ())],
         # The released binary has this file capability: without it the kernel refuses to start it.
         capabilities=("NET_BIND_SERVICE",),
         grace=grace(extra),
+        sidecars=[konnectivity.container(resolved, version)] if tunnel else (),
     )
     return pods.deployment(resolved, part, version, container, keys)
 
@@ -61,7 +63,9 @@ def grace(extra: Sequence[tuple[str, str]]) -> int:
 def flags(resolved: ResolvedCluster) -> dict[str, str]:
     """The flags that the operator sets, without dashes."""
     etcd = names.etcd_cluster(resolved.name)
+    egress = {"egress-selector-config-file": f"{PKI}/konnectivity/{EGRESS_CONFIG}"}
     return {
+        **(egress if resolved.tunnel else {}),
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
         "client-ca-file": f"{PKI}/apiserver/{CA_CRT}",
@@ -109,6 +113,7 @@ def _files(resolved: ResolvedCluster) -> dict[str, object]:
         wanted = {f"{folder}/{key}": key for key in (TLS_CRT, TLS_KEY, CA_CRT)}
         return pods.secret_files(secret, wanted)
 
+    tunnel = [konnectivity.egress_file(resolved, "konnectivity")] if resolved.tunnel else []
     own = {f"keys/{key}": key for key in (SA_KEY, SA_PUB, ENCRYPTION_CONFIG)}
     return pods.projected(
         "pki",
@@ -117,4 +122,5 @@ def _files(resolved: ResolvedCluster) -> dict[str, object]:
         tls(naming.front_proxy_client_secret(resolved.name), "front-proxy-client"),
         tls(names.etcd_client_secret(names.etcd_cluster(resolved.name)), "etcd"),
         pods.secret_files(naming.keys_secret(resolved.name), own),
+        *tunnel,
     )

@@ -17,10 +17,12 @@ from kok.kube.objects import networkpolicy
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.render.controllers import CONTROLLER_MANAGER_PORT, SCHEDULER_PORT
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
+from kok.operators.cluster.tunnel import AGENT_PORT
 
 KUBELET = ("TCP", 10250)
 API = ("TCP", names.API_PORT)
 ETCD = ("TCP", 2379)
+AGENTS = ("TCP", AGENT_PORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class PolicyInputs:
     """Ranges of name servers beside the meta cluster's own."""
     scrapers: Sequence[Mapping[str, Any]] = ()
     """Who may scrape metrics, as peers of a NetworkPolicy."""
+    tunnel: bool = False
+    """Whether there are servers of a tunnel beside API servers."""
 
 
 def policies(resolved: ResolvedCluster, around: PolicyInputs) -> list[Manifest]:
@@ -56,12 +60,16 @@ def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
         names.LABEL_OWNER_KIND: "EtcdCluster",
         names.LABEL_OWNER_NAME: names.etcd_cluster(resolved.name),
     }
+    labels = naming.pod_labels(resolved.name, naming.API_SERVER)
+    # A server of the tunnel asks whichever API server is ready whose an agent's token is.
+    beside = [networkpolicy.pods(labels)] if around.tunnel else []
     return networkpolicy.policy(
         naming.deployment(resolved.name, naming.API_SERVER),
-        naming.pod_labels(resolved.name, naming.API_SERVER),
-        ingress=[networkpolicy.from_anywhere(API)],
+        labels,
+        ingress=[networkpolicy.from_anywhere(API, *((AGENTS,) if around.tunnel else ()))],
         egress=[
             networkpolicy.going([networkpolicy.pods(etcd)], ETCD),
+            networkpolicy.going(beside, API),
             networkpolicy.dns(around.dns_servers),
             networkpolicy.going(networkpolicy.ranges(around.machines, around.closed), KUBELET),
             networkpolicy.going(networkpolicy.ranges(inside, around.closed)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from kok.addons import DEFAULTS, NAMES
+from kok.addons import DEFAULTS, NAMES, TUNNEL_AGENT
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import ClusterAddon
@@ -82,10 +83,17 @@ def _resources(resolved: ResolvedCluster) -> dict[str, Any]:
     }
 
 
-def addons(resolved: ResolvedCluster) -> list[Manifest]:
-    """The Addons of the default set and those that the spec adds, but for those it switches off."""
+def addons(resolved: ResolvedCluster, tunnel: Mapping[str, Any] | None = None) -> list[Manifest]:
+    """The Addons of the default set and those that the spec adds, but for those it switches off.
+
+    `tunnel` tells agents of a tunnel where its servers are; their Addon comes only with it.
+    """
     asked = {addon.name: addon for addon in resolved.cluster.spec.addons}
     wanted = {name: ClusterAddon(name=name) for name in DEFAULTS} | asked
+    agent = wanted.pop(TUNNEL_AGENT, ClusterAddon(name=TUNNEL_AGENT))
+    if tunnel is not None:
+        values = {**agent.values, "server": dict(tunnel)}
+        wanted[TUNNEL_AGENT] = agent.model_copy(update={"values": values})
     return [_addon(resolved, wanted[one]) for one in NAMES if one in wanted and wanted[one].enabled]
 
 

@@ -45,6 +45,8 @@ class Container:
     capabilities: Sequence[str] = ()
     grace: int = 30
     """Seconds that the container has for an orderly end."""
+    sidecars: Sequence[Mapping[str, Any]] = ()
+    """Containers that are there before it and after it."""
 
 
 def deployment(
@@ -145,6 +147,8 @@ def _pod(
         "containers": [_container(resolved, part, version, container)],
         "volumes": list(container.volumes),
     }
+    if container.sidecars:
+        pod["initContainers"] = [dict(sidecar) for sidecar in container.sidecars]
     if pull_secrets := resolved.cluster.spec.images.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets]
     if part.node_selector:
@@ -159,9 +163,6 @@ def _pod(
 def _container(
     resolved: ResolvedCluster, part: ResolvedComponent, version: str, container: Container
 ) -> dict[str, Any]:
-    capabilities: dict[str, Any] = {"drop": ["ALL"]}
-    if container.capabilities:
-        capabilities["add"] = list(container.capabilities)
     return {
         "name": part.component,
         "image": resolved.image(part.component, version),
@@ -172,11 +173,7 @@ def _container(
         "startupProbe": _probe(container.ready, period=1, failures=STARTUP_SECONDS, timeout=2),
         "readinessProbe": _probe(container.ready, period=READY_PERIOD, failures=2, timeout=5),
         "livenessProbe": _probe(container.live, period=10, failures=6, timeout=10),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": capabilities,
-        },
+        "securityContext": confined(container.capabilities),
         # What a component says before it exits ends up in the pod's status, and from there in
         # the Cluster's condition.
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -184,6 +181,16 @@ def _container(
             {"name": name, "mountPath": path, "readOnly": True}
             for name, path in container.mounts.items()
         ],
+    }
+
+
+def confined(capabilities: Sequence[str] = ()) -> dict[str, Any]:
+    """The securityContext of a container of ours."""
+    kept = {"add": list(capabilities)} if capabilities else {}
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], **kept},
     }
 
 
@@ -254,6 +261,7 @@ __all__ = [
     "LABEL_COMPONENT",
     "Container",
     "budget",
+    "confined",
     "deployment",
     "projected",
     "secret_files",

@@ -21,7 +21,7 @@ PULLS_MOST = 4
 """Pods that do no more than bring the API server's image to further nodes."""
 SMALL: Final = {"cpu": "10m", "memory": "32Mi"}
 """What these ask for: an upgrade makes one pod more at a time, and not one more on each node."""
-_UNUSED = frozenset({"volumes", "containers", "topologySpreadConstraints"})
+_UNUSED = frozenset({"volumes", "containers", "initContainers", "topologySpreadConstraints"})
 _KEPT = ("image", "imagePullPolicy", "name", "resources", "securityContext")
 
 

@@ -69,6 +69,12 @@ class ResolvedCluster:
         return self.cluster.spec.network.dns_domain
 
     @property
+    def tunnel(self) -> bool:
+        """Whether API servers reach what is in the cluster by a tunnel."""
+        wanted = self.cluster.spec.network.tunnel
+        return wanted == "Always" or (wanted == "Auto" and self.cluster.status.tunnel is not None)
+
+    @property
     def registry(self) -> str:
         """What takes the place of the public registries, or an empty text."""
         return self.cluster.spec.images.registry

@@ -58,6 +58,30 @@ def a_pod(**status: Any) -> Manifest:
         ),
         (
             a_pod(
+                initContainerStatuses=[
+                    {
+                        "name": "konnectivity-server",
+                        "image": "mirror.example/proxy-server:v1",
+                        "ready": False,
+                        "restartCount": 0,
+                        "state": {
+                            "waiting": {"reason": "ImagePullBackOff", "message": "not found"}
+                        },
+                    }
+                ],
+                containerStatuses=[
+                    {
+                        "ready": False,
+                        "restartCount": 0,
+                        "state": {"waiting": {"reason": "PodInitializing"}},
+                    }
+                ],
+            ),
+            "False ImageUnavailable: image mirror.example/proxy-server:v1 for konnectivity-server "
+            "beside kube-apiserver cannot be pulled: not found",
+        ),
+        (
+            a_pod(
                 containerStatuses=[
                     {
                         "image": "mirror/kube-apiserver:v1",

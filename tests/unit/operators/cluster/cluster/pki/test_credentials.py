@@ -78,6 +78,37 @@ async def test_everything_that_a_control_plane_needs_is_made(keys: Keys) -> None
     assert set(made["shop-kubeconfig"]["data"]) == {"kubeconfig", "value"}
 
 
+async def test_a_tunnel_has_one_certificate_that_agents_see_and_the_api_knows(keys: Keys) -> None:
+    served = replace(SERVED, tunnel=("shop.example",))
+    made = by_name(issue(keys, served=served, network={"tunnel": "Always"}))["shop-konnectivity"]
+    found = certificate(made)
+    assert found.subject.rfc4514_string() == "CN=system:konnectivity-server"
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["shop.example"]
+    kubeconfig = yaml.safe_load(pki.decode(made, "kubeconfig") or b"")
+    assert kubeconfig["clusters"][0]["cluster"]["server"] == (
+        "https://shop-apiserver.team-a.svc:6443"
+    )
+    assert kubeconfig["users"][0]["user"] == {
+        "client-certificate": "/etc/kubernetes/konnectivity/tls.crt",
+        "client-key": "/etc/kubernetes/konnectivity/tls.key",
+    }
+    egress = json.loads(pki.decode(made, "egress.json") or b"")
+    assert egress["kind"] == "EgressSelectorConfiguration"
+    assert [one["name"] for one in egress["egressSelections"]] == ["cluster"]
+
+
+async def test_the_certificate_of_a_tunnel_is_renewed_in_time(keys: Keys) -> None:
+    served = replace(SERVED, tunnel=("shop.example",))
+    spec = {"network": {"tunnel": "Always"}}
+    before = by_name(issue(keys, served=served, **spec))
+    kept = by_name(issue(keys, before, served=served, now=NOW + timedelta(days=300), **spec))
+    later = by_name(issue(keys, before, served=served, now=NOW + timedelta(days=340), **spec))
+    name = "shop-konnectivity"
+    assert kept[name]["data"]["tls.crt"] == before[name]["data"]["tls.crt"]
+    assert later[name]["data"]["tls.crt"] != before[name]["data"]["tls.crt"]
+
+
 async def test_identities_are_those_that_kubernetes_knows(keys: Keys) -> None:
     made = by_name(issue(keys))
     subjects = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from kok import versions
 from kok.api.cluster.managedflags import MANAGED_FLAGS
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.render import apiserver, controllers, owned, pods
+from kok.operators.cluster.cluster.pki.credentials import egress_configuration
+from kok.operators.cluster.cluster.render import apiserver, controllers, konnectivity, owned, pods
 from kok.operators.cluster.cluster.render.service import service
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster, resolve
+from kok.operators.cluster.tunnel import TunnelEnd
 
 FULL: dict[str, Any] = {
     "version": "1.36.4",
@@ -54,6 +57,81 @@ def everything(resolved: ResolvedCluster) -> list[Manifest]:
 @pytest.mark.parametrize(("name", "spec"), [("edge", {}), ("ha", FULL)])
 def test_children_are_rendered_as_they_were(name: str, spec: dict[str, Any]) -> None:
     golden.check(f"children-{name}", everything(resolve(a_cluster(**spec))))
+
+
+TUNNEL = {"network": {"tunnel": "Always"}}
+VERSIONS = ["1.34.4", "1.35.4", "1.36.4", "1.37.1"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_tunnel_is_rendered_as_it_was(version: str) -> None:
+    resolved = resolve(a_cluster(version=version, **TUNNEL))
+    made = [
+        konnectivity.service(resolved),
+        apiserver.deployment(resolved, version, "hash"),
+    ]
+    golden.check(f"tunnel-{version.rpartition('.')[0]}", made)
+
+
+def test_the_tunnels_server_is_there_before_the_api_server_and_after_it() -> None:
+    pod = pod_specs(**TUNNEL)["shop-apiserver"]
+    [sidecar] = pod["initContainers"]
+    assert sidecar["restartPolicy"] == "Always"
+    # It is no part of it whether there is an agent: the API works without nodes.
+    assert {sidecar[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {
+        "/healthz"
+    }
+    assert "readinessProbe" not in sidecar
+
+
+def test_the_tunnels_server_sees_no_file_of_the_api_servers() -> None:
+    pod = pod_specs(**TUNNEL)["shop-apiserver"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    [sidecar] = pod["initContainers"]
+    seen = {
+        source["secret"]["name"]
+        for mount in sidecar["volumeMounts"]
+        for source in volumes[mount["name"]].get("projected", {}).get("sources", ())
+    }
+    assert seen == {"shop-konnectivity"}
+    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert sidecar["securityContext"]["readOnlyRootFilesystem"] is True
+    assert set(sidecar["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_both_ends_of_the_tunnels_socket_are_one_file() -> None:
+    pod = pod_specs(**TUNNEL)["shop-apiserver"]
+    socket = json.loads(egress_configuration("1.37.1"))["egressSelections"][0]["connection"][
+        "transport"
+    ]["uds"]["udsName"]
+    [sidecar], [server] = pod["initContainers"], pod["containers"]
+    assert f"--uds-name={socket}" in sidecar["command"]
+    folders = [
+        next(m["mountPath"] for m in one["volumeMounts"] if m["name"] == "konnectivity-socket")
+        for one in (sidecar, server)
+    ]
+    assert {socket.rpartition("/")[0]} == set(folders)
+
+
+def test_agents_come_with_the_tunnel_and_are_told_where_it_is() -> None:
+    told = TunnelEnd("shop.example", 31555, ("192.0.2.10",)).values(b"PEM")
+    spec = {**TUNNEL, "addons": [{"name": "konnectivity-agent", "values": {"replicas": 3}}]}
+    made = {m["metadata"]["name"]: m for m in owned.addons(resolve(a_cluster(**spec)), told)}
+    assert made["shop-konnectivity-agent"]["spec"]["values"] == {
+        "replicas": 3,
+        "server": {
+            "host": "shop.example",
+            "port": 31555,
+            "addresses": ["192.0.2.10"],
+            "ca": "PEM",
+        },
+    }
+    spec["addons"][0]["enabled"] = False
+    for none in (
+        owned.addons(resolve(a_cluster(**spec)), told),
+        owned.addons(resolve(a_cluster(**TUNNEL))),
+    ):
+        assert "shop-konnectivity-agent" not in {m["metadata"]["name"] for m in none}
 
 
 def pod_specs(**spec: Any) -> dict[str, dict[str, Any]]:
@@ -103,7 +181,7 @@ def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
         "shutdown-watch-termination-grace-period",
         "tls-min-version",
     }
-    for spec in ({}, FULL):
+    for spec in ({}, FULL, TUNNEL):
         for name, pod in pod_specs(**spec).items():
             component = f"kube-{name.removeprefix('shop-')}"
             managed = set(MANAGED_FLAGS[naming.SPEC_FIELDS[component]])
@@ -111,9 +189,9 @@ def test_every_flag_that_must_not_be_changed_is_refused_to_users() -> None:
             assert set(flags_of(pod)) - managed - users <= overridable, component
 
 
-@pytest.mark.parametrize("version", ["1.34.4", "1.35.4", "1.36.4", "1.37.1"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_no_flag_is_known_to_be_missing_from_a_version(version: str) -> None:
-    for name, pod in pod_specs(version=version).items():
+    for name, pod in pod_specs(version=version, **TUNNEL).items():
         component = f"kube-{name.removeprefix('shop-')}"
         for flag in flags_of(pod):
             assert versions.check_flag(component, flag, version) is None
@@ -124,9 +202,10 @@ def test_the_service_account_issuer_follows_the_clusters_domain() -> None:
     assert flags["service-account-issuer"] == "https://kubernetes.default.svc.shop.internal"
 
 
-def test_every_file_that_a_flag_names_is_mounted() -> None:
-    for pod in pod_specs(**FULL).values():
-        [mount], [volume] = pod["containers"][0]["volumeMounts"], pod["volumes"]
+@pytest.mark.parametrize("spec", [FULL, TUNNEL])
+def test_every_file_that_a_flag_names_is_mounted(spec: dict[str, Any]) -> None:
+    for pod in pod_specs(**spec).values():
+        mount, volume = pod["containers"][0]["volumeMounts"][0], pod["volumes"][0]
         files = {
             f"{mount['mountPath']}/{item['path']}"
             for source in volume["projected"]["sources"]

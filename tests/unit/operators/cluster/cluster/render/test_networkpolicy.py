@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,6 +118,22 @@ def test_the_others_talk_to_their_own_api_servers_only() -> None:
         assert network().lets(pod, SERVER, 6443)
         assert not network().lets(pod, pod_of(naming.API_SERVER, "toy"), 6443)
         assert not network(egress=EVERYWHERE).lets(pod, Spot("203.0.113.9"), 443)
+
+
+def test_agents_reach_a_tunnels_server_from_everywhere_where_there_is_one() -> None:
+    agent = Spot("203.0.113.5")
+    tunnel = replace(AROUND, tunnel=True)
+    assert network(tunnel).lets(agent, SERVER, 8132)
+    assert not network().lets(agent, SERVER, 8132)
+    for closed in (8133, 8134):
+        assert not network(tunnel).lets(agent, SERVER, closed)
+
+
+def test_a_tunnels_server_asks_its_own_api_servers() -> None:
+    made = network(replace(AROUND, tunnel=True))
+    assert made.lets(SERVER, SERVER, 6443)
+    assert not made.lets(SERVER, pod_of(naming.API_SERVER, "toy"), 6443)
+    assert not network().lets(SERVER, SERVER, 6443)
 
 
 def test_metrics_are_for_declared_scrapers() -> None:

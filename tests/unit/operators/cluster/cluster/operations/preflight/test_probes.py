@@ -80,6 +80,13 @@ def test_nothing_that_selects_a_components_pods_selects_a_probe() -> None:
         assert naming.probe_labels("shop").items() <= labels
 
 
+def test_of_a_tunnel_a_probe_has_nothing() -> None:
+    probes, _ = rendered(network={"tunnel": "Always"})
+    for pod in probes:
+        assert "initContainers" not in pod["spec"]
+        assert all("volumeMounts" not in one for one in pod["spec"]["containers"])
+
+
 def test_a_probe_reaches_nothing() -> None:
     policy = probe.policy(resolve(a_cluster()))
     assert policy["spec"]["podSelector"]["matchLabels"] == naming.probe_labels("shop")
