@@ -176,7 +176,12 @@ def test_an_error_is_not_lost_among_many_warnings() -> None:
     assert memory.survey is not None
     found = preflight.findings(
         preflight.PreflightInput(
-            memory.survey, {"kubelet": {}}, {}, True, False, "http://artifacts.example"
+            memory.survey,
+            {"kubelet": {}},
+            {},
+            True,
+            False,
+            base_url="http://artifacts.example",
         )
     )
     assert [(f.check, f.level) for f in found][:1] == [("Artifacts", "Error")]
