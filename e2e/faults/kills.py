@@ -21,7 +21,7 @@ def recorded(machine: Manifest) -> set[str]:
     found = set()
     if status.get("installedOn"):
         found.add("the host")
-    if status.get("tokenID"):
+    if status.get("tokenId"):
         found.add("a token")
     for component in status.get("components") or ():
         job = component.get("job") or {}

@@ -18,6 +18,7 @@ from scripts import conditions
 from tests.unit.operators.machine import builders
 
 from kok.api.machine.component import Component
+from kok.api.machine.machine import MachineStatus
 from kok.api.meta import Manifest
 from kok.operators.machine.component.render import rendered
 from kok.operators.machine.remote.survey import Survey
@@ -47,9 +48,10 @@ def test_the_manual_shows_the_check_that_the_lab_has() -> None:
 
 def test_each_record_of_a_machine_is_told_apart() -> None:
     job = {"id": "j", "script": "install", "attempt": 2}
+    begun = MachineStatus(token_id="abcdef").manifest()
     status: dict[str, Any] = {
+        **begun,
         "installedOn": {"address": "192.0.2.21"},
-        "tokenID": "abcdef",
         "components": [
             {"name": "step", "job": job},
             {"name": "runc", "job": {**job, "exit": 0}},
