@@ -8,7 +8,7 @@ The templates of `builtin/*/component.yaml`, `params.json` and `check.txt` see
     images       {pause}: the image of sandboxes
     network      {dns, domain, maxPods}: what pods are told; `maxPods` is none if it is as usual
     runtime      {name, endpoint}: what the kubelet talks to; not for `when` and `pinned`
-    version      of the software itself, and `numbers`, what it begins with; for `check.txt` alone
+    version      of the software itself, and `numbers`, what it begins with; not for `when` and `pinned`
 """
 
 from __future__ import annotations
@@ -44,18 +44,21 @@ def runtime(names: Iterable[str]) -> dict[str, str]:
     return dict(next((found for found in known if found), {"name": "", "endpoint": ""}))
 
 
-def params(name: str, context: Context) -> dict[str, Any]:
-    """The parameters that follow from the context."""
-    said = _said(name, "params.json", catalog.text(name, "params.json"), context)
+def params(name: str, chosen: str, context: Context) -> dict[str, Any]:
+    """The parameters that follow from the context, of the chosen version."""
+    said = _said(name, "params.json", catalog.text(name, "params.json"), _known(chosen, context))
     derived: dict[str, Any] = json.loads(said or "{}")
     return derived
 
 
 def problem(name: str, chosen: str, context: Context) -> str:
     """What is wrong with what was asked for, at the chosen version: a sentence, or nothing."""
-    known = {"version": chosen, "numbers": catalog.numbers(chosen)}
-    said = _said(name, "check.txt", catalog.text(name, "check.txt"), {**context, **known})
+    said = _said(name, "check.txt", catalog.text(name, "check.txt"), _known(chosen, context))
     return " ".join(said.split())
+
+
+def _known(chosen: str, context: Context) -> Context:
+    return {**context, "version": chosen, "numbers": catalog.numbers(chosen)}
 
 
 def _applies(name: str, context: Context) -> bool:

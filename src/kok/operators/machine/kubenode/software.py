@@ -59,7 +59,7 @@ def software(
             name=name,
             version=chosen[name],
             params={
-                **(derived.params(name, context) if name in ours else {}),
+                **(derived.params(name, chosen[name], context) if name in ours else {}),
                 **(own[name].params if name in own else {}),
             },
         )

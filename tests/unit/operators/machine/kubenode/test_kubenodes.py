@@ -197,6 +197,8 @@ def test_streams_come_through_cri_dockerd_which_kubelets_take_for_tls_otherwise(
     both = {"ExtendWebSocketsToKubelet": False, "PLEGOnDemandRelist": True}
     assert gates("1.36.4", kubelet=own) == both
     assert gates("1.35.4") is None
+    older = [{"name": "kubelet", "version": "1.35.4-acme.1"}]
+    assert gates("1.36.4", components=older) is None
     assert gates("1.37.1", "containerd") is None
 
 
