@@ -25,7 +25,11 @@ NAME: Final = "konnectivity-server"
 AUDIENCE: Final = "system:konnectivity-server"
 """What agents' tokens are for."""
 ADMIN_PORT, HEALTH_PORT = 8133, 8134
-_RESOURCES: Final = {"requests": {"cpu": "20m", "memory": "32Mi"}}
+_RESOURCES: Final = {
+    "requests": {"cpu": "20m", "memory": "32Mi"},
+    # What it is sent by a cluster is no reason to take memory from the API server beside it.
+    "limits": {"memory": "512Mi"},
+}
 _SERVER_FILES = "konnectivity"
 _SOCKET_FOLDER = "konnectivity-socket"
 
