@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from kok.api.meta import Manifest
-from kok.operators.cluster.fleetupgrade.followed import MANY, REFRESH, FollowedClusters
+from kok.operators.cluster.staging.followed import MANY, REFRESH, FollowedClusters
 from kok.runtime.clock import FakeClock, settle
 
 FLEET, OTHER = ("team-a", "patch"), ("kok-system", "wide")
