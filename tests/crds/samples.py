@@ -210,8 +210,8 @@ FULL: dict[str, list[Spec]] = {
             "clusters": _SELECTOR,
             "source": {"builtin": "coredns"},
             "overrides": [
-                {"clusters": _SELECTOR, "values": {"replicas": 3}},
                 {"names": ["shop"], "values": {"deep": {"er": None}}},
+                {"clusters": _SELECTOR, "values": {"replicas": 3}},
             ],
             "rollout": {
                 "waves": [
