@@ -333,6 +333,11 @@ RAISE_REFUSED: Final = "RaiseRefused"
 NOT_READY_AFTER: Final = "NotReadyAfter"
 """Failed: it was through, and is no longer Ready at the end of its wave's soak."""
 
+# --- reasons of an Addon for many Clusters, beside those of a FleetUpgrade
+
+TOO_MANY_CLUSTERS: Final = "TooManyClusters"
+"""More Clusters are selected than one Addon takes; the others have it."""
+
 # --- reasons of one Cluster in the table of an Addon for many, beside those of a FleetUpgrade and its own
 
 NOT_READY_IN_TIME: Final = "NotReadyInTime"

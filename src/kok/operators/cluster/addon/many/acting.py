@@ -28,6 +28,8 @@ RULES = ChildRules(
 )
 TURNS = 8
 """Requests side by side."""
+SOON = 1.0
+"""Seconds until the next look at what has changed under our hands."""
 
 
 class Acting:
@@ -38,8 +40,8 @@ class Acting:
         self._kube, self._addon, self._refused = kube, addon, refused
         self._children = Children(kube, addon, RULES)
         self._turns = asyncio.Semaphore(TURNS)
-        self.again = False
-        """Whether something is in the way that goes by itself."""
+        self.after: float | None = None
+        """Seconds until it is looked again at what is in the way."""
 
     async def run(self, decision: ManyDecision) -> None:
         """All of it. Raises `KubeError` for what is no fault of one Cluster's."""
@@ -51,6 +53,9 @@ class Acting:
             ]
         )
 
+    def _look_in(self, seconds: float) -> None:
+        self.after = min(seconds, self.after if self.after is not None else seconds)
+
     async def _make(self, cluster: str, spec: Manifest) -> None:
         async with self._turns:
             try:
@@ -59,7 +64,7 @@ class Acting:
             except Wait as wait:
                 if wait.reason == reasons.NAME_TAKEN:
                     self._refused[cluster] = (wait.reason, wait.message)
-                self.again = True
+                self._look_in(wait.after)
             except Conflict as error:
                 self._refused[cluster] = (reasons.NAME_TAKEN, error.message)
             except Invalid as error:
@@ -73,7 +78,7 @@ class Acting:
             try:
                 await self._kube.delete(ADDON, child.name, self._addon.namespace, uid=child.uid)
             except Conflict:
-                self.again = True
+                self._look_in(SOON)
 
     async def _release(self, child: Child) -> None:
         async with self._turns:
@@ -83,7 +88,7 @@ class Acting:
             try:
                 await release(self._kube, ADDON, live, self._addon)
             except (Conflict, NotFound):
-                self.again = True
+                self._look_in(SOON)
 
 
 def intent(addon: Addon, cluster: str, spec: Mapping[str, object]) -> Manifest:

@@ -70,14 +70,14 @@ def report(
     if decision.stopped:
         said[reasons.STOPPED] = Verdict(True, reasons.FLEET_STOPPED, decision.stopped)
     if ended is None:
-        text = standing.message
+        ready, reason, text = standing.ready, standing.reason, standing.message
         if decision.beyond:
             text += (
                 f"; {decision.beyond} more Clusters are selected than one Addon takes: create another "
                 "one for them"
             )
-        ready = standing.ready and not decision.beyond
-        said[reasons.READY] = Verdict(ready, standing.reason, text)
+            ready, reason = False, reasons.TOO_MANY_CLUSTERS if ready else reason
+        said[reasons.READY] = Verdict(ready, reason, text)
     put(status, said, now=now, generation=addon.metadata.generation)
     if decision.rows is not None:
         status.drop_conditions({reasons.STOPPED} - said.keys())

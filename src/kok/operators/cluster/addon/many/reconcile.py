@@ -75,7 +75,8 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
         if set(outcome.refused) & set(decision.begun):
             # It is somebody else's turn, or enough have failed.
             return AT_ONCE
-        return 1.0 if acting.again else decision.look
+        coming = [one for one in (acting.after, decision.look) if one is not None]
+        return min(coming, default=None)
 
     def conditions(
         self,

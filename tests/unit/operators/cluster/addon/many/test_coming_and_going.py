@@ -182,7 +182,7 @@ def test_more_than_one_addon_takes_are_told_of() -> None:
     assert rollout is not None
     assert (rollout.counts.total, rollout.beyond) == (1000, 3)
     assert len(rollout.model_dump_json()) < 400_000
-    assert world.ready()[0] == "False"
+    assert world.ready() == ("False", "TooManyClusters")
 
 
 def test_a_quiet_world_changes_nothing() -> None:
