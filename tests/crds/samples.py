@@ -206,6 +206,25 @@ FULL: dict[str, list[Spec]] = {
         {**_ADDON, "source": {"builtin": "flannel"}},
         {**_ADDON, "source": {"inline": "kind: ConfigMap"}},
         {**_ADDON, "source": {"configMap": "templates"}},
+        {
+            "clusters": _SELECTOR,
+            "source": {"builtin": "coredns"},
+            "overrides": [
+                {"names": ["shop"], "values": {"deep": {"er": None}}},
+                {"clusters": _SELECTOR, "values": {"replicas": 3}},
+            ],
+            "rollout": {
+                "waves": [
+                    {"name": "canary", "names": ["shop"], "maxParallel": 1, "soak": "1h"},
+                    {"name": "tenth", "percent": 10, "maxParallel": "25%"},
+                    {"name": "web", "selector": _SELECTOR},
+                    {"name": "rest"},
+                ],
+                "stopAfterFailures": "10%",
+                "progressDeadline": "5m",
+            },
+            "whenUnselected": "Orphan",
+        },
     ],
     "Cluster": [
         {

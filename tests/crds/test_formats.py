@@ -33,6 +33,11 @@ WRONG = {
         "a/b/shop",
         "team-a/",
     ),
+    "write the name of a Cluster of the same namespace, such as shop": (
+        "Shop",
+        "team-a/shop",
+        "-a",
+    ),
     "write the name of a namespace, or * for all of them": ("Team", "team-*", ""),
     "write lower-case letters, digits and dashes, with a letter or digit at both ends": (
         "W1",

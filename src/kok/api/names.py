@@ -49,7 +49,8 @@ the word of a check, or that and the object, such as `Webhooks/policy/pods.examp
 ANNOTATION_APPROVE = "kok.dev/approve"
 """On a FleetUpgrade: waves that may begin, separated by commas. What was seen once stays approved."""
 ANNOTATION_RETRY = "kok.dev/retry"
-"""On a FleetUpgrade: another value has Clusters that failed or were skipped tried again."""
+"""On a FleetUpgrade, or an Addon for many Clusters: another value has Clusters that failed or were skipped
+tried again."""
 
 LABEL_BACKED_UP = "kok.dev/backed-up"
 """On a Secret: `true` lets its content be kept in backups, sealed (`spec.backup.keys.secrets`)."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from kok import addons
+from kok.api.cluster.addonrollout import AddonOverride, AddonRollout, AddonStaging
+from kok.api.cluster.staging import ClusterSelector
 from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
 
@@ -47,20 +49,46 @@ class AddonSource(ApiModel):
 class AddonSpec(ApiModel):
     """What is to be applied, and where."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec: write exactly one of cluster (a name) and clusters (a selector)",
+                "(self.cluster != '') != has(self.clusters)",
+            ),
+            rule(
+                "spec.overrides, spec.rollout and spec.whenUnselected are for an Addon of many "
+                "Clusters; leave them out, or write spec.clusters instead of spec.cluster",
+                "has(self.clusters) || (self.overrides.size() == 0 && !has(self.rollout) && "
+                "!has(self.whenUnselected))",
+            ),
+        )
+    )
+
     cluster: str = Field(
+        default="",
         max_length=63,
-        min_length=1,
         json_schema_extra=rules(
             immutable("spec.cluster", "delete the Addon and create one for the other Cluster")
         ),
     )
     """Cluster in the same namespace."""
+    clusters: ClusterSelector | None = None
+    """Clusters of the same namespace, by their labels, instead of `cluster`: each of them gets an Addon
+    of its own, named after this one and the Cluster. `{}` is all of them."""
     source: AddonSource
     """The templates."""
     values: FreeForm = Field(default_factory=dict)
     """Values for the templates, over their defaults; templates see them as `values`."""
     depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
-    """Addon objects of the same namespace that must be Ready before this one is applied."""
+    """Addon objects of the same namespace that must be Ready before this one is applied. Of one for many
+    Clusters that is the one of the same Cluster."""
+    overrides: list[AddonOverride] = Field(default_factory=list, max_length=64)
+    """With `clusters`: values for some of them."""
+    rollout: AddonStaging | None = None
+    """With `clusters`: in which order a change reaches them; one first and then the others if absent."""
+    when_unselected: Literal["Remove", "Orphan"] | None = None
+    """With `clusters`: what becomes of the Addon of a Cluster that is no longer selected. It is removed, or
+    with `Orphan` left as an Addon of its own."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
@@ -95,6 +123,8 @@ class AddonStatus(Status):
     """Ready and all pods of the addon's workloads, for people."""
     inventory: list[AppliedObject] = Field(default_factory=list)
     """Objects that were applied, recorded before that, so that none is left behind."""
+    rollout: AddonRollout | None = None
+    """With `spec.clusters`: how far these are."""
 
 
 class Addon(Resource):
@@ -114,6 +144,9 @@ class Addon(Resource):
         short_names=("kad",),
         columns=(
             Column("Cluster", ".spec.cluster"),
+            Column("Clusters", ".status.rollout.summary"),
+            Column("Wave", ".status.rollout.wave", wide=True),
+            Column("Failed", ".status.rollout.counts.failed", "integer", wide=True),
             Column("Version", ".status.version"),
             Column("Workloads", ".status.workloads"),
             Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),

@@ -7,6 +7,8 @@ import asyncio
 
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.many.dispatch import AddonsReconciler
+from kok.operators.cluster.addon.many.reconcile import ManyAddonsReconciler
 from kok.operators.cluster.addon.reconcile import AddonReconciler
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
@@ -44,7 +46,10 @@ def operator(settings: Settings) -> OperatorSpec:
         name="cluster",
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
-            AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+            AddonsReconciler(
+                AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+                ManyAddonsReconciler(),
+            ),
             FleetUpgradeReconciler(lambda: releases.now().releases, wakeups),
         ),
         on_start=start,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kok.api import names
+from kok.kube.objects.ownership import label_value
 from kok.pki import TLS_CRT, TLS_KEY
 
 API_SERVER: Final = "kube-apiserver"
@@ -50,6 +51,11 @@ LABEL_ADDON: Final = "kok.dev/addon"
 def deployment(cluster: str, component: str) -> str:
     """Deployment and PodDisruptionBudget of a component: `shop-apiserver`."""
     return f"{cluster}-{component.removeprefix('kube-')}"
+
+
+def addon_for(addon: str, cluster: str) -> str:
+    """The Addon of one Cluster that one for many makes: `monitoring-shop`, of 63 characters at most."""
+    return label_value(f"{addon}-{cluster}")
 
 
 def pod_labels(cluster: str, component: str) -> dict[str, str]:

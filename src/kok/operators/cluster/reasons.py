@@ -285,7 +285,8 @@ FLEET_FAILURES: Final = "CompletedWithFailures"
 """It is through, and some Clusters have failed: `status.clusters` says why. They can be tried again by
 the annotation `kok.dev/retry`."""
 NOTHING_SELECTED: Final = "NothingSelected"
-"""There was no Cluster that `spec.selector` takes when the plan was made, so that nothing was done."""
+"""There was no Cluster that `spec.selector` takes when the plan was made, so that nothing was done. Of an
+Addon: `spec.clusters` takes none yet."""
 NOTHING_UPGRADED: Final = "NothingUpgraded"
 """It is through, and no Cluster has got the version by it, although some were to: each of them is skipped,
 and `status.plan` says why. They can be tried again by the annotation `kok.dev/retry`."""
@@ -328,11 +329,23 @@ IN_NO_WAVE: Final = "InNoWave"
 UPGRADE_NOT_BEGUN: Final = "UpgradeNotBegun"
 """Failed: it was raised, and for its `spec.upgrade.progressDeadline` nothing came of that."""
 RAISE_REFUSED: Final = "RaiseRefused"
-"""Failed: the meta cluster refuses to have its status changed."""
+"""Failed: the meta cluster refuses to have its status changed, or its Addon."""
 NOT_READY_AFTER: Final = "NotReadyAfter"
 """Failed: it was through, and is no longer Ready at the end of its wave's soak."""
 
-# --- reasons of events of a FleetUpgrade
+# --- reasons of an Addon for many Clusters, beside those of a FleetUpgrade
+
+TOO_MANY_CLUSTERS: Final = "TooManyClusters"
+"""More Clusters are selected than one Addon takes; the others have it."""
+
+# --- reasons of one Cluster in the table of an Addon for many, beside those of a FleetUpgrade and its own
+
+NOT_READY_IN_TIME: Final = "NotReadyInTime"
+"""Failed: the addon was not Ready there within `spec.rollout.progressDeadline`."""
+UNSELECTED: Final = "Unselected"
+"""Skipped: it is no longer selected, and does not run; the addon is removed from it when it does."""
+
+# --- reasons of events of a FleetUpgrade, or of an Addon for many Clusters
 
 WAVE_BEGUN: Final = "WaveBegun"
 """The first Cluster of a wave is raised."""

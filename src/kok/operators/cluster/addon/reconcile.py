@@ -31,7 +31,7 @@ from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies
 from kok.operators.cluster.addon.delete import Removal
 from kok.operators.cluster.addon.health import Workload, judge
-from kok.operators.cluster.addon.observe import AddonView
+from kok.operators.cluster.addon.observe import AddonView, needed_names
 from kok.operators.cluster.businesscluster.connections import Connection, Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -71,7 +71,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
         addon = p.obj
         self._wakeups.register(
-            addon.namespace, addon.name, addon.spec.cluster, addon.spec.depends_on, p.wake
+            addon.namespace, addon.name, addon.spec.cluster, needed_names(addon), p.wake
         )
         return await observe_.observe(p.kube, addon)
 

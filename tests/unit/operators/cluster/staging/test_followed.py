@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from kok.api.meta import Manifest
-from kok.operators.cluster.fleetupgrade.followed import MANY, REFRESH, FollowedClusters
+from kok.operators.cluster.staging.followed import MANY, REFRESH, FollowedClusters
 from kok.runtime.clock import FakeClock, settle
 
 FLEET, OTHER = ("team-a", "patch"), ("kok-system", "wide")
@@ -82,6 +82,24 @@ async def test_what_changed_is_read_once_where_it_is_needed() -> None:
     _, stale = await read(followed, server, None, clock=clock)
     assert not stale
     assert server.asked["get"] == 2
+
+
+async def test_who_follows_closely_is_woken_by_what_it_selects_by() -> None:
+    server, followed, clock = Server("a"), FollowedClusters(), FakeClock()
+    followed.follow(FLEET, ["team-a"], [])
+    followed.follow(OTHER, ["team-a"], [], closely=True)
+    await read(followed, server, clock=clock)
+    assert woken(followed, server.put("team-a", "a")) == [], "a status alone is nothing"
+    for changed in (
+        {"labels": {"tier": "web"}},
+        {"generation": 2},
+        {"deletionTimestamp": "2026-11-22T12:00:00Z"},
+    ):
+        event = server.put("team-a", "a")
+        event["metadata"].update(changed)
+        assert woken(followed, event) == [OTHER]
+        await read(followed, server, None, clock=clock)
+        assert woken(followed, event) == []
 
 
 async def test_new_ones_are_noticed_and_those_that_are_gone() -> None:

@@ -1,4 +1,4 @@
-"""What is known of the Clusters that FleetUpgrades select: listed once, and read again when they change.
+"""What is known of Clusters that others select: listed once, and read again when they change.
 
 An event tells no more than that a Cluster has changed. Of thousands that change all the time only those
 are read whose state matters to a FleetUpgrade, once for all of its changes since its last pass.
@@ -37,6 +37,7 @@ class _Follower:
 
     places: frozenset[str]
     under_way: set[str] = field(default_factory=set)
+    closely: bool = False
 
     def covers(self, namespace: str) -> bool:
         return EVERYWHERE in self.places or namespace in self.places
@@ -64,11 +65,27 @@ class FollowedClusters:
             return []
         self._changed[namespace].add(name)
         key = f"{namespace}/{name}"
-        return [k for k, one in interested.items() if known is None or key in one.under_way]
+        return [
+            k
+            for k, one in interested.items()
+            if known is None
+            or key in one.under_way
+            or (one.closely and _gist(known) != _gist_of(meta))
+        ]
 
-    def follow(self, fleet: Key, places: Collection[str], under_way: Iterable[str]) -> None:
-        """From now on a FleetUpgrade is woken by changes of these, and by new ones."""
-        self._followers[fleet] = _Follower(frozenset(places), set(under_way))
+    def follow(
+        self,
+        fleet: Key,
+        places: Collection[str],
+        under_way: Iterable[str],
+        *,
+        closely: bool = False,
+    ) -> None:
+        """From now on a follower is woken by changes of these, and by new ones.
+
+        `closely`: also when one gets other labels or another spec, or is being deleted.
+        """
+        self._followers[fleet] = _Follower(frozenset(places), set(under_way), closely)
 
     def raised(self, fleet: Key, keys: Iterable[str]) -> None:
         """It is woken by these as well."""
@@ -178,3 +195,13 @@ class FollowedClusters:
         async with asking() as group:
             for namespace, name in wanted:
                 group.create_task(one(namespace, name))
+
+
+def _gist(known: ClusterContract) -> tuple[object, ...]:
+    return dict(known.labels), known.generation, known.deleting
+
+
+def _gist_of(meta: Manifest) -> tuple[object, ...]:
+    """The same of metadata as an event has it."""
+    labels = {str(key): str(value) for key, value in (meta.get("labels") or {}).items()}
+    return labels, meta.get("generation", 0), meta.get("deletionTimestamp") is not None
