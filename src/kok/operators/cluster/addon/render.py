@@ -45,6 +45,8 @@ class Template:
 
     name: str
     text: str
+    plain: bool = False
+    """Nothing is put in: it is applied as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class RenderJob:
 
     def digest(self) -> str:
         """The same for the same job."""
-        templates = [(template.name, template.text) for template in self.templates]
+        templates = [(one.name, one.text, one.plain) for one in self.templates]
         made_of = [templates, repr(self.context), self.values, self.addon]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
@@ -73,8 +75,13 @@ def render(
     """
     found: list[Manifest] = []
     for template in templates:
-        text = _render(template, context, values)
-        found.extend(_manifests(template.name, text))
+        text = template.text if template.plain else _render(template, context, values)
+        found.extend(manifests_of(template.name, text))
+    return finished(found, addon)
+
+
+def finished(found: Sequence[Manifest], addon: str) -> list[Manifest]:
+    """Manifests as they are applied: each once, labelled, and not too many; raises `Invalid`."""
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
         raise Invalid(reasons.TEMPLATE_INVALID, text)
@@ -135,7 +142,8 @@ def _render(template: Template, context: TemplateContext, values: Mapping[str, A
     return text
 
 
-def _manifests(name: str, text: str) -> list[Manifest]:
+def manifests_of(name: str, text: str) -> list[Manifest]:
+    """The objects of a text of YAML documents; raises `Invalid`."""
     try:
         documents = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
     except yaml.YAMLError as error:

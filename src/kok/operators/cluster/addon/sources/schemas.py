@@ -1,0 +1,75 @@
+"""Whether values are what a JSON schema says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+_SHOWN: Final = 200
+
+
+def schema_problem(schema: Mapping[str, Any], values: Mapping[str, Any]) -> str | None:
+    """The first thing that is wrong, as a sentence that begins with its path, or None.
+
+    What the schema refers to elsewhere is not looked at: it may say anything. Raises `ValueError` for
+    a schema that is none.
+    """
+    own = _self_contained(schema)
+    kind = validator_for(own, default=Draft202012Validator)
+    try:
+        kind.check_schema(own)
+        errors: Iterable[ValidationError] = kind(own, registry=Registry()).iter_errors(values)
+        worst = best_match(errors)
+    except SchemaError as error:
+        raise ValueError(f"{_path('schema', error.absolute_path)}: {error.message}") from None
+    except Unresolvable as error:
+        raise ValueError(f"it refers to {error.ref}, which it does not have") from None
+    if worst is None:
+        return None
+    return f"{_path('values', worst.absolute_path)}: {_said(worst)}"
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong, in words of few enough characters."""
+    wanted = error.validator_value
+    match error.validator:
+        case "type":
+            kinds = wanted if isinstance(wanted, list) else [wanted]
+            return f"must be of type {' or '.join(map(str, kinds))}, not {_kind(error.instance)}"
+        case "enum" | "const":
+            choices = wanted if isinstance(wanted, list) else [wanted]
+            return f"must be one of {', '.join(map(str, choices))}"[:_SHOWN]
+        case "pattern":
+            return f"must match {wanted}"[:_SHOWN]
+    # What is wrong is often quoted, and whoever wrote it knows it: it may be long.
+    return error.message if len(error.message) <= _SHOWN else f"does not fit {error.validator}"
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    return "null" if value is None else names.get(type(value), "object")
+
+
+def _path(root: str, steps: Iterable[str | int]) -> str:
+    return root + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+
+
+def _self_contained(schema: Any) -> Any:
+    """The schema without what it says by the words of others: nobody is asked for these."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _self_contained(value)
+            for key, value in schema.items()
+            if not (key in {"$ref", "$dynamicRef"} and _elsewhere(value))
+        }
+    return [_self_contained(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _elsewhere(reference: Any) -> bool:
+    return isinstance(reference, str) and not reference.startswith("#")
