@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from shutil import which
 from typing import Any, Final
 
 from kok.api.cluster.addon import Addon
@@ -195,7 +196,7 @@ class BundleRenderer:
     ) -> Bundle:
         found = await self._sources.find(kube, addon)
         job = ChartJob(
-            helm=self._helm,
+            helm=which(self._helm) or self._helm,
             chart=f"chart {source.chart} {found.version}",
             digest=found.digest,
             release=source.release_name or addon.name[:RELEASE],

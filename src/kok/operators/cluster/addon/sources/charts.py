@@ -144,7 +144,7 @@ def _helm(job: ChartJob) -> str:
         )
         # It reads all values before it writes anything.
         output, said = process.communicate(json.dumps(job.values).encode())
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise Invalid(
             reasons.HELM_MISSING,
             f"the operator has no program {job.helm}; set KOK_HELM to the path of helm",
