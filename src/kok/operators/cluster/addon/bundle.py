@@ -29,6 +29,7 @@ from kok.operators.cluster.addon.sources.artifacts import ArtifactJob, render_ar
 from kok.operators.cluster.addon.sources.charts import LIMITS, ChartJob, render_chart
 from kok.operators.cluster.addon.sources.finding import Sources
 from kok.operators.cluster.addon.sources.givenvalues import GivenValues, given_values
+from kok.operators.cluster.addon.sources.schemas import builtin_problem
 from kok.operators.cluster.addon.values import check_values
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Key
@@ -179,6 +180,8 @@ class BundleRenderer:
         template, defaults = builtin(name)
         values = merged_values(name, defaults, given)
         check_values(name, defaults, given, context.version)
+        if (problem := builtin_problem(name, values)) is not None:
+            raise Invalid(reasons.VALUES_INVALID, problem)
         job = RenderJob((template,), context, values, addon.name)
         version = context.image(name).rpartition(":")[2]
         if is_quick(given):

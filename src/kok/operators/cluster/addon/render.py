@@ -20,16 +20,16 @@ from kok.templating import environment as templating
 from kok.templating.environment import TemplateError
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader, in C where there is one, which is ten times as fast.
 
     A date is a text for it, as for Kubernetes: JSON knows no dates.
     """
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    for first, resolvers in Loader.yaml_implicit_resolvers.items()
 }
 MAX_OBJECTS = 1000
 """Objects of one Addon: each is asked for, and listed in the status."""
@@ -145,7 +145,7 @@ def _render(template: Template, context: TemplateContext, values: Mapping[str, A
 def manifests_of(name: str, text: str) -> list[Manifest]:
     """The objects of a text of YAML documents; raises `Invalid`."""
     try:
-        documents = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
+        documents = [d for d in yaml.load_all(text, Loader=Loader) if d is not None]
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1} as rendered" if where is not None else ""

@@ -12,7 +12,7 @@ import yaml
 
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.context import TemplateContext
-from kok.operators.cluster.addon.render import Template, render
+from kok.operators.cluster.addon.render import Loader, Template, render
 from kok.operators.cluster.addon.sources.archives import BadArchive, files
 from kok.operators.cluster.addon.sources.schemas import schema_problem
 from kok.runtime.controller.errors import Invalid
@@ -76,7 +76,7 @@ def _unpacked(job: ArtifactJob) -> tuple[list[Template], Mapping[str, Any]]:
 
 def _values(job: ArtifactJob, defaults: str, schema: str) -> Mapping[str, Any]:
     try:
-        known = yaml.safe_load(defaults) or {}
+        known = yaml.load(defaults, Loader=Loader) or {}  # noqa: S506 - a safe one
         if not isinstance(known, Mapping):
             raise ValueError("values.yaml is no map")
         values: Mapping[str, Any] = merged(known, job.values)

@@ -23,7 +23,7 @@ import yaml
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.render import MAX_OUTPUT, finished, manifests_of
+from kok.operators.cluster.addon.render import MAX_OUTPUT, Loader, finished, manifests_of
 from kok.operators.cluster.addon.sources.archives import BadArchive, files
 from kok.operators.cluster.addon.sources.hooks import without_hooks
 from kok.operators.cluster.addon.sources.schemas import schema_problem
@@ -102,7 +102,7 @@ def _check(job: ChartJob) -> None:
         schema = json.loads(found["values.schema.json"])
         if not isinstance(schema, dict):
             return
-        defaults = yaml.safe_load(found.get("values.yaml", b"")) or {}
+        defaults = yaml.load(found.get("values.yaml", b""), Loader=Loader) or {}  # noqa: S506 - a safe one
         problem = schema_problem(schema, coalesced(defaults, job.values))
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise Invalid(

@@ -21,6 +21,7 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.render import Loader
 from kok.operators.cluster.addon.sources.artifacts import merged
 from kok.operators.cluster.addon.sources.web import MISSING_AGAIN
 from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
@@ -32,7 +33,6 @@ _COUNT: Final = 20_000
 """Values in all of them: by aliases a short text becomes any number."""
 _SHORTEST: Final = 3
 """Characters below which a text is no secret, but a part of many words."""
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _parsed(where: str, text: bytes) -> Mapping[str, Any]:
     if len(text) > _MOST:
         raise Invalid(reasons.VALUES_INVALID, f"{where} holds more than {_MOST // 1024} KiB")
     try:
-        found = yaml.load(text, Loader=_LOADER) or {}  # noqa: S506 - it is a safe one
+        found = yaml.load(text, Loader=Loader) or {}  # noqa: S506 - it is a safe one
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""

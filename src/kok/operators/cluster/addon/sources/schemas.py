@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+
+from kok.addons import builtin_addon
 
 _SHOWN: Final = 200
 
@@ -20,19 +24,38 @@ def schema_problem(schema: Mapping[str, Any], values: Mapping[str, Any]) -> str 
     What the schema refers to elsewhere is not looked at: it may say anything. Raises `ValueError` for
     a schema that is none.
     """
+    return _problem(_validator(schema), values)
+
+
+def builtin_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    """The same for the built-in addon of a name, if that has a schema."""
+    validator = _of_builtin(name)
+    return None if validator is None else _problem(validator, values)
+
+
+@cache
+def _of_builtin(name: str) -> Validator | None:
+    schema = builtin_addon(name).values_schema
+    return None if schema is None else _validator(schema)
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
     own = _self_contained(schema)
     kind = validator_for(own, default=Draft202012Validator)
     try:
         kind.check_schema(own)
-        errors: Iterable[ValidationError] = kind(own, registry=Registry()).iter_errors(values)
-        worst = best_match(errors)
     except SchemaError as error:
         raise ValueError(f"{_path('schema', error.absolute_path)}: {error.message}") from None
+    made: Validator = kind(own, registry=Registry())
+    return made
+
+
+def _problem(validator: Validator, values: Mapping[str, Any]) -> str | None:
+    try:
+        worst = best_match(validator.iter_errors(values))
     except Unresolvable as error:
         raise ValueError(f"it refers to {error.ref}, which it does not have") from None
-    if worst is None:
-        return None
-    return f"{_path('values', worst.absolute_path)}: {_said(worst)}"
+    return None if worst is None else f"{_path('values', worst.absolute_path)}: {_said(worst)}"
 
 
 def _said(error: ValidationError) -> str:
