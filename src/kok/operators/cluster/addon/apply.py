@@ -152,9 +152,9 @@ def inventory_entry(manifest: Manifest, kind: Kind, namespace: str = "default") 
 
 
 def in_namespace(manifest: Manifest, entry: AppliedObject) -> Manifest:
-    """The manifest with the namespace that its entry says."""
+    """The manifest with the namespace that its entry says; `default` goes without saying."""
     meta = manifest["metadata"]
-    if not entry.namespace or meta.get("namespace"):
+    if entry.namespace in {"", "default"} or meta.get("namespace"):
         return manifest
     return {**manifest, "metadata": {**meta, "namespace": entry.namespace}}
 

@@ -34,6 +34,8 @@ from kok.operators.cluster.addon.sources.web import (
     Server,
     Web,
     digest_of,
+    joined,
+    origin,
     trust,
 )
 from kok.runtime.controller.errors import Invalid, Wait
@@ -219,7 +221,7 @@ class _Search:
             if found.get("missing"):
                 raise Missing(text)
             raise Wait(reasons.SOURCE_INVALID, text, MISSING_AGAIN)
-        url = repository.archive_url(source.repository, found["url"])
+        url = joined(f"{source.repository.rstrip('/')}/", found["url"])
         if url is None:
             problem = f"{source.repository} leads to where is no https; {field} cannot be used"
             raise Invalid(reasons.SOURCE_INVALID, problem)
@@ -244,7 +246,7 @@ class _Search:
             blob = await registry.layer(found.digest, CHART)
             return await registry.blob(blob.digest, CHART_MOST)
         # What was given for one server is nothing for another.
-        same = urlsplit(found.url).netloc == urlsplit(source.repository).netloc
+        same = origin(found.url) == origin(source.repository)
         server = await self._server(source, found.url, field, known=same)
         login = server.login.header() if server.login else None
         answer = await self._sources.web.get(server, found.url, CHART_MOST, authorization=login)

@@ -48,12 +48,9 @@ class GivenValues:
         try:
             yield
         except ReconcileStop as stop:
-            text = self.masked(stop.message)
-            if text == stop.message:
-                raise
-            if isinstance(stop, Wait):
-                raise Wait(stop.reason, text, stop.after) from None
-            raise Invalid(stop.reason, text) from None
+            stop.message = self.masked(stop.message)
+            stop.args = (f"{stop.reason}: {stop.message}",)
+            raise
 
     def masked(self, text: str) -> str:
         """A text without what came from Secrets."""

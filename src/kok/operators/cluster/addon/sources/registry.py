@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 from kok.kube.decoding.nesting import parse
 from kok.operators.cluster import reasons
@@ -21,6 +21,8 @@ from kok.operators.cluster.addon.sources.web import (
     Server,
     Web,
     digest_of,
+    joined,
+    origin,
     shown,
 )
 from kok.runtime.controller.errors import Wait
@@ -70,9 +72,8 @@ class Registry:
             tags = self._json(url, answer.body).get("tags")
             found += [one for one in tags or () if isinstance(one, str)]
             following = _NEXT.search(answer.headers.get("Link", ""))
-            onward = urljoin(url, following.group(1)) if following else None
-            same = onward is not None and urlsplit(onward).netloc == urlsplit(url).netloc
-            url = onward if same else None
+            onward = joined(url, following.group(1)) if following else None
+            url = onward if onward and origin(onward) == origin(url) else None
         return found
 
     async def layer(self, reference: str, wanted: str = _PACKED) -> Blob:
@@ -130,8 +131,8 @@ class Registry:
         if kind.lower() == "basic" and login is not None:
             return login.header()
         asked = dict(_PARAMETER.findall(rest[:4096]))
-        realm = asked.get("realm", "")
-        if kind.lower() != "bearer" or urlsplit(realm).scheme != "https":
+        realm = joined("", asked.get("realm", ""))
+        if kind.lower() != "bearer" or realm is None:
             raise Wait(
                 reasons.SOURCE_REFUSED,
                 f"{shown(url)} is refused (status 401); give {self.server.field} a secret with "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
 
 import yaml
 
@@ -55,12 +54,6 @@ def choose(job: tuple[bytes, str, str]) -> dict[str, Any]:
 def index_url(repository: str) -> str:
     """Where a repository's index lies."""
     return f"{repository.rstrip('/')}/index.yaml"
-
-
-def archive_url(repository: str, written: str) -> str | None:
-    """Where an archive lies, by what the index says; None where that is no https."""
-    url = urljoin(f"{repository.rstrip('/')}/", written)
-    return url if urlsplit(url).scheme == "https" and urlsplit(url).hostname else None
 
 
 def _digest(written: Any) -> str:

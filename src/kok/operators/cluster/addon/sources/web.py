@@ -113,10 +113,10 @@ class Web:
                 if not (challenged and answer.status == 401):
                     _judge(server, url, answer)
                 return answer
-            onward = urljoin(url, answer.headers.get("Location", ""))
-            if urlsplit(onward).scheme != "https":
+            onward = joined(url, answer.headers.get("Location", ""))
+            if onward is None:
                 raise _odd(server, url, "leads on to where is no https")
-            if _origin(onward) != _origin(url):
+            if origin(onward) != origin(url):
                 # What was given for one server is nothing for another.
                 headers.pop("Authorization", None)
             url = onward
@@ -178,9 +178,22 @@ def digest_of(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def joined(base: str, written: str) -> str | None:
+    """An address that was written at another one; None where that is none of https."""
+    try:
+        url = urljoin(base, written)
+        parts = urlsplit(url)
+        # A port that is none raises an error as it is read.
+        fine = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return url if fine else None
+
+
+def origin(url: str) -> tuple[str, int]:
+    """Which server an address of https is of."""
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or 443
+    return parts.hostname or "", parts.port or 443
 
 
 def _judge(server: Server, url: str, answer: Answer) -> None:
