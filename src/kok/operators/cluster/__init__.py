@@ -10,6 +10,7 @@ from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.many.dispatch import AddonsReconciler
 from kok.operators.cluster.addon.many.reconcile import ManyAddonsReconciler
 from kok.operators.cluster.addon.reconcile import AddonReconciler
+from kok.operators.cluster.addon.sources.finding import Sources
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
@@ -29,6 +30,8 @@ def operator(settings: Settings) -> OperatorSpec:
     following: list[asyncio.Task[None]] = []
     connections = Connections(own.business_clients, own.business_timeout)
     wakeups = Wakeups()
+    sandboxes = SandboxPool()
+    bundles = BundleRenderer(sandboxes, sources=Sources(sandboxes, own), helm=own.helm)
 
     async def start(kube: Kube, settings: Settings) -> None:
         follow = releases.follow(kube, settings.lease_namespace)
@@ -41,13 +44,14 @@ def operator(settings: Settings) -> OperatorSpec:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         await connections.close()
+        await bundles.close()
 
     return OperatorSpec(
         name="cluster",
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
             AddonsReconciler(
-                AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+                AddonReconciler(own, connections, wakeups, bundles),
                 ManyAddonsReconciler(),
             ),
             FleetUpgradeReconciler(lambda: releases.now().releases, wakeups),

@@ -28,15 +28,18 @@ KIND_LATER = 5.0
 
 
 async def inventory_entries(
-    kube: Kube, manifests: Sequence[Manifest]
+    kube: Kube, manifests: Sequence[Manifest], namespace: str = "default"
 ) -> list[AppliedObject | None]:
-    """The inventory's entries of manifests; None for kinds that are not there (yet)."""
-    return await all_of(_inventory_entry(kube, manifest) for manifest in manifests)
+    """The inventory's entries of manifests; None for kinds that are not there (yet).
+
+    `namespace` is that of what names none, and of kinds that have one.
+    """
+    return await all_of(_inventory_entry(kube, manifest, namespace) for manifest in manifests)
 
 
-async def _inventory_entry(kube: Kube, manifest: Manifest) -> AppliedObject | None:
+async def _inventory_entry(kube: Kube, manifest: Manifest, namespace: str) -> AppliedObject | None:
     try:
-        return inventory_entry(manifest, await kube.resolve(manifest))
+        return inventory_entry(manifest, await kube.resolve(manifest), namespace)
     except NotFound:
         return None
 
@@ -135,17 +138,25 @@ _FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass")
 """Kinds that others need to be there."""
 
 
-def inventory_entry(manifest: Manifest, kind: Kind) -> AppliedObject:
-    """The inventory's entry of a manifest."""
+def inventory_entry(manifest: Manifest, kind: Kind, namespace: str = "default") -> AppliedObject:
+    """The inventory's entry of a manifest; `namespace` is that of one that names none."""
     meta = manifest["metadata"]
     return AppliedObject(
         group=kind.group,
         version=kind.version,
         kind=kind.kind,
         plural=kind.plural,
-        namespace=str(meta.get("namespace") or "default") if kind.namespaced else "",
+        namespace=str(meta.get("namespace") or namespace) if kind.namespaced else "",
         name=str(meta["name"]),
     )
+
+
+def in_namespace(manifest: Manifest, entry: AppliedObject) -> Manifest:
+    """The manifest with the namespace that its entry says; `default` goes without saying."""
+    meta = manifest["metadata"]
+    if entry.namespace in {"", "default"} or meta.get("namespace"):
+        return manifest
+    return {**manifest, "metadata": {**meta, "namespace": entry.namespace}}
 
 
 def kind_of_entry(applied: AppliedObject) -> Kind:

@@ -18,6 +18,7 @@ from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
 from kok.operators.cluster.addon.apply import (
     ObjectTaken,
+    in_namespace,
     install,
     inventory_entries,
     merge_inventory,
@@ -31,7 +32,7 @@ from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies
 from kok.operators.cluster.addon.delete import Removal
 from kok.operators.cluster.addon.health import Workload, judge
-from kok.operators.cluster.addon.observe import AddonView, needed_names
+from kok.operators.cluster.addon.observe import AddonView, needed_names, parts_of
 from kok.operators.cluster.businesscluster.connections import Connection, Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -65,6 +66,9 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         self.wakes_on: Sequence[Wake] = (
             Wake(Cluster.info.kind, key=wakeups.of_cluster),
             Wake(Addon.info.kind, key=wakeups.of_addon),
+            # What Addons are made of; of it no more than metadata is watched.
+            Wake(kinds.SECRET, key=wakeups.of_secret),
+            Wake(kinds.CONFIGMAP, key=wakeups.of_config_map),
         )
 
     async def observe(self, p: Pass[Addon]) -> AddonView:
@@ -73,6 +77,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         self._wakeups.register(
             addon.namespace, addon.name, addon.spec.cluster, needed_names(addon), p.wake
         )
+        self._wakeups.register_parts((addon.namespace, addon.name), parts_of(addon))
         return await observe_.observe(p.kube, addon)
 
     def decide(self, p: Pass[Addon], view: AddonView) -> AddonDecision:
@@ -98,6 +103,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             raise AssertionError("a Cluster that is missing has no context")
         async with self._bundles.held(p.kube, p.obj, decision.context) as made:
             require_dependencies(p.obj, view)
+            await self._record(p, made)
             connection = await self._answering(p, cluster)
             outcome.workloads = await self._apply(p, connection, made)
             outcome.version, outcome.applied = made.version, True
@@ -147,7 +153,14 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         if health.holds is not True:
             # What pods say changes without their workload.
             return LOOK_AGAIN if asked else ASK_PODS.total_seconds()
-        return LOOK_AGAIN if p.obj.spec.source.config_map is not None else None
+        return None
+
+    async def _record(self, p: Pass[Addon], made: Bundle) -> None:
+        """What the source was found to be holds from now on, whoever goes on after us."""
+        if p.status.source != made.source:
+            p.status.source = made.source
+            if made.source is not None and not p.paused:
+                await p.latch()
 
     async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection:
         """The business cluster, if it is known to answer: a dead one is not waited for here."""
@@ -165,7 +178,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
     async def _apply(self, p: Pass[Addon], connection: Connection, made: Bundle) -> list[Workload]:
         kube = p.guarded(connection.kube)
         with unreachable_as_wait(p):
-            wanted = await inventory_entries(kube, made.manifests)
+            wanted = await inventory_entries(kube, made.manifests, made.namespace)
         known = [a for a in wanted if a is not None]
         before = list(p.status.inventory)
         # Recorded before anything is applied, so that nothing can be left behind.
@@ -173,7 +186,8 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         p.status.objects = len(known)
         if p.status.inventory != before and not p.paused:
             await p.latch()
-        ready = [m for m, a in zip(made.manifests, wanted, strict=True) if a is not None]
+        both = zip(made.manifests, wanted, strict=True)
+        ready = [in_namespace(m, a) for m, a in both if a is not None]
         found = await self._install(p, kube, ready)
         unknown = [m for m, a in zip(made.manifests, wanted, strict=True) if a is None]
         if unknown:
