@@ -334,6 +334,18 @@ class Lab:
             await graph.run(progress)
         await self.prepull(catalog.PROXY_SERVER)
 
+    async def want_addons(self, console: Console | None = None) -> None:
+        """The images of those built-in addons are served that no lab has by itself."""
+        sources = ("metrics-server",)
+        await self.supplies.decide(*(item for each in sources for item in programs_of(each)))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        built = [plan.programs(source) for source in sources]
+        plan.serve_images("addons", catalog.addons(), *built)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""
         graph = Graph()

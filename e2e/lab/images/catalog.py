@@ -21,6 +21,7 @@ BUSYBOX = "docker.io/library/busybox:1.35.0"
 NETWORK_POLICIES = "registry.k8s.io/networking/kube-network-policies:v0.8.0"
 PROXY_SERVER = "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0"
 PROXY_AGENT = "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0"
+METRICS_SERVER = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
 DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 TOOLBOX = "kok.dev/lab/toolbox:bookworm"
 
@@ -139,12 +140,22 @@ def network_policies() -> Image:
     )
 
 
+def metrics_server() -> Image:
+    name = "metrics-server"
+    return Image(METRICS_SERVER, {f"/{name}": program(name)}, entrypoint=(f"/{name}",))
+
+
 def konnectivity() -> tuple[Image, ...]:
     """Both ends of a tunnel, with the programs where upstream's images have them."""
     return tuple(
         Image(reference, {f"/{name}": program(name)}, entrypoint=(f"/{name}",))
         for reference, name in ((PROXY_SERVER, "proxy-server"), (PROXY_AGENT, "proxy-agent"))
     )
+
+
+def addons() -> tuple[Image, ...]:
+    """Images of those built-in addons that a lab has only on request."""
+    return (metrics_server(),)
 
 
 def device_plugin() -> Image:

@@ -106,6 +106,9 @@ _COREDNS_MAIN = "\n".join(
 
 _KONNECTIVITY = "sigs.k8s.io/apiserver-network-proxy"
 
+_METRICS_SERVER = "sigs.k8s.io/metrics-server"
+_TRAEFIK = "github.com/traefik/traefik/v3"
+
 _NVIDIA = "github.com/NVIDIA"
 # NVIDIA's libraries come with the driver, and are looked for when a program runs.
 _WITHOUT_DRIVER = "-static -Wl,--unresolved-symbols=ignore-in-object-files"
@@ -240,6 +243,25 @@ SOURCES: tuple[Source, ...] = (
         {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
         on_request=True,
         seconds=60,
+    ),
+    Source(
+        "metrics-server",
+        _METRICS_SERVER,
+        "v0.9.0",
+        _below(f"{_METRICS_SERVER}/cmd", "metrics-server"),
+        ldflags="-X k8s.io/client-go/pkg/version.gitVersion={version}",
+        on_request=True,
+        seconds=90,
+    ),
+    # The published module has no web UI, so that its dashboard is an empty page.
+    Source(
+        "traefik",
+        _TRAEFIK,
+        "v3.7.13",
+        _below(f"{_TRAEFIK}/cmd", "traefik"),
+        ldflags=f"-X {_TRAEFIK}/pkg/version.Version={{version}}",
+        on_request=True,
+        seconds=240,
     ),
     Source(
         "konnectivity",

@@ -72,6 +72,7 @@ IMAGES = {
     "konnectivity-server": "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0",
     "konnectivity-agent": "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0",
     "nvidia-device-plugin": "nvcr.io/nvidia/k8s-device-plugin:v0.17.4",
+    "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
 }
 
 
