@@ -336,12 +336,13 @@ class Lab:
 
     async def want_addons(self, console: Console | None = None) -> None:
         """The images of those built-in addons are served that no lab has by itself."""
-        sources = ("metrics-server",)
+        sources = ("metrics-server", "traefik", "kube-network-policies")
         await self.supplies.decide(*(item for each in sources for item in programs_of(each)))
         graph = Graph()
         plan = BuildPlan(self.supplies, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
         built = [plan.programs(source) for source in sources]
-        plan.serve_images("addons", catalog.addons(), *built)
+        plan.serve_images("addons", catalog.addons(), *built, toolbox)
         plan.forget_sources()
         async with reporter(console or Console()) as progress:
             await graph.run(progress)

@@ -46,11 +46,12 @@ def test_an_addon_is_described_in_sentences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_template_asks_for_the_images_of_its_folder(name: str) -> None:
+def test_a_template_asks_for_images_of_addons_and_for_its_own(name: str) -> None:
     asked = set(ASKED_FOR.findall(builtin_addon(name).template))
-    assert asked <= set(FACTS[name].images)
+    assert asked <= set(IMAGES)
     # Its version is that of the addon.
     assert name in asked
+    assert name in FACTS[name].images
 
 
 def test_no_two_addons_have_an_image_of_the_same_name() -> None:
