@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+from kok.addons.needs import Needs, needs_of
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltinAddon:
@@ -24,8 +26,8 @@ class BuiltinAddon:
     """Every value that it takes, with its default."""
 
 
-def _index() -> dict[str, dict[str, bool]]:
-    index: dict[str, dict[str, bool]] = yaml.safe_load(_text("addons.yaml"))
+def _index() -> dict[str, dict[str, Any]]:
+    index: dict[str, dict[str, Any]] = yaml.safe_load(_text("addons.yaml"))
     return index
 
 
@@ -49,3 +51,9 @@ def builtin_addon(name: str) -> BuiltinAddon:
         raise KeyError(name)
     values = yaml.safe_load(_text(name, "values.yaml")) or {}
     return BuiltinAddon(_text(name, "manifests.yaml.j2"), values)
+
+
+@cache
+def builtin_needs(name: str) -> Needs:
+    """What one of `NAMES` asks of a cluster; raises `KeyError` for any other name."""
+    return needs_of(_index()[name])
