@@ -165,6 +165,7 @@ class Builder:
                     self.cache.logs / f"fetch-{group}.log",
                     *("list", "-mod=mod", "-deps", "-f", _NOTHING),
                     f"-tags={wanted[0].source.tags}",
+                    *await self._overlay(work, wanted[0]),
                     *packages,
                 )
 
@@ -261,10 +262,7 @@ class Builder:
         # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         build += [f"-tags={source.tags}"]
-        if items[0].clock:
-            root = await run(self.go, "env", "GOROOT", cwd=work, env=self._environment(source))
-            build.append(f"-overlay={clock_skew.overlay(Path(root.strip()), work, items[0].clock)}")
-        build.append("-o")
+        build += [*await self._overlay(work, items[0]), "-o"]
         packages = {item: source.programs[item.name] for item in items}
         out = work / "out"
         out.mkdir()
@@ -275,6 +273,22 @@ class Builder:
             for item, package in packages.items():
                 await self._go(work, log, *build, str(out / item.name), package, source=source)
         return {item.name: out / item.name for item in items}
+
+    async def _overlay(self, work: Path, item: Program) -> list[str]:
+        """Arguments by which the compiler reads other texts than some files have."""
+        env, texts = self._environment(item.source), {}
+        if item.clock:
+            root = await run(self.go, "env", "GOROOT", cwd=work, env=env)
+            texts = clock_skew.overlay(Path(root.strip()), item.clock)
+        elif item.source.laid:
+            upstream = await self._upstream(work, item.source, item.version)
+            versions = {**dict(upstream.requires), item.source.module: item.version}
+            for file, text in item.source.laid.items():
+                module, _, path = file.partition("//")
+                wanted = f"{module}@{versions[module]}"
+                found = await run(self.go, "mod", "download", "-json", wanted, env=env, cwd=work)
+                texts[Path(json.loads(found)["Dir"]) / path] = text
+        return [f"-overlay={write_overlay(work, texts)}"] if texts else []
 
     async def _go(self, work: Path, log: Path, *argv: str, source: Source | None = None) -> None:
         await run(self.go, *argv, cwd=work, log=log, env=self._environment(source))
@@ -294,6 +308,19 @@ class Builder:
             "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "1200MiB"),
             "CGO_ENABLED": "1" if static_cgo else "0",
         }
+
+
+def write_overlay(work: Path, texts: Mapping[Path, str]) -> Path:
+    """Write what `go build -overlay` wants into `work`; the files themselves stay as they are."""
+    replaced = {}
+    for number, (usual, text) in enumerate(texts.items()):
+        ours = work / "overlay" / str(number) / usual.name
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        ours.write_text(text)
+        replaced[str(usual)] = str(ours)
+    listed = work / "overlay.json"
+    listed.write_text(json.dumps({"Replace": replaced}))
+    return listed
 
 
 def _write_origin(folder: Path, download: Download) -> None:

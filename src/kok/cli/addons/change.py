@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from kok.addons import NAMES, TUNNEL_AGENT
+from kok.addons import FACTS, TUNNEL_AGENT
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
+from kok.cli.addons import own
 from kok.cli.addons import plan as plans
+from kok.cli.addons.own import Wanted
 from kok.cli.addons.plan import Ground, Plan, Step
 from kok.cli.addons.preview import bundle_of, intended
 from kok.cli.addons.progress import Awaited, Tell, follow
-from kok.cli.addons.values import merged
 from kok.cli.addons.world import ADDON, Here, Written, for_git, here, resting, write
-from kok.cli.gitops import keeper
 from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused
 
@@ -46,10 +46,10 @@ class Outcome:
 async def install(cluster: str, name: str | None, values: Mapping[str, Any], how: How) -> Outcome:
     """That addon, or (None) all that suit the cluster. Raises `KubeError`, and `Refused`."""
     async with here(cluster, how.namespace, how.options) as at:
-        facts, known = await at.facts(), plans.builtins()
+        facts = await at.facts()
 
         def planned(now: Here) -> Plan:
-            ground = Ground(now.cluster, now.entries, facts, known)
+            ground = Ground(now.cluster, now.entries, facts)
             return plans.everything(ground) if name is None else plans.one(ground, name, values)
 
         first = planned(at)
@@ -58,17 +58,23 @@ async def install(cluster: str, name: str | None, values: Mapping[str, Any], how
         return await _carried_out(at, await write(at, planned), how)
 
 
-async def upgrade(
-    cluster: str, name: str, values: Mapping[str, Any], how: How, *, reset: bool
-) -> Outcome:
-    """Other values for an addon that is there. Raises `KubeError`, and `Refused`."""
+async def upgrade(cluster: str, name: str, wanted: Wanted, how: How) -> Outcome:
+    """Other values or another version of an addon that is there. Raises `KubeError`, and `Refused`."""
     async with here(cluster, how.namespace, how.options) as at:
         found = _builtin(at, name)
         if found is None:
-            return await _own_upgraded(at, await _own(at, name), values, how, reset=reset)
+            generation = await own.upgraded(at, await own.found(at, name), wanted)
+            done = "is there already" if generation is None else f"changed in Addon {name}"
+            how.tell(f"{name}: {done}")
+            return await _followed(at, [Awaited(name, name, generation=generation or 0)], how)
+        if wanted.version is not None:
+            raise Refused(
+                f"{found} goes to another version with the Kubernetes of its Cluster and with KOK; "
+                "leave --version out"
+            )
 
         def planned(now: Here) -> Plan:
-            return plans.changed(now.entries, found, values, reset=reset)
+            return plans.changed(now.entries, found, wanted.values, reset=wanted.reset)
 
         await _check_values(at, planned(at), found)
         return await _carried_out(at, await write(at, planned), how)
@@ -91,7 +97,8 @@ async def consider(cluster: str, name: str, how: How) -> Removal:
             plans.less(at.cluster, at.entries, found)
             live = await at.addon(names.cluster_addon(cluster, found))
         else:
-            live = await _own(at, name)
+            live = await own.found(at, name)
+            own.check_ours(live)
         warnings = await _warnings(at, found, live)
         objects = Addon.parse(live).status.objects if live is not None else 0
         title = f"{found or name} and its {objects} objects in {at.cluster}"
@@ -105,8 +112,8 @@ async def remove(cluster: str, name: str, how: How) -> Outcome:
         if found is not None:
             planned = partial(_less, name=found)
             return await _carried_out(at, await write(at, planned), how)
-        live = await _own(at, name)
-        _check_ours(live)
+        live = await own.found(at, name)
+        own.check_ours(live)
         await at.kube.delete(ADDON, name, at.cluster.namespace, uid=live["metadata"]["uid"])
         how.tell(f"{name}: Addon {at.cluster.namespace}/{name} is deleted")
         return await _followed(at, [Awaited(name, name, gone=True)], how)
@@ -175,53 +182,9 @@ async def _check_values(at: Here, plan: Plan, name: str) -> None:
 def _builtin(at: Here, name: str) -> str | None:
     """The built-in addon that is meant, by its own name or by that of its object, if it is there."""
     prefix = names.cluster_addon(at.cluster.name, "")
-    for found in (name, name.removeprefix(prefix)):
-        if found in NAMES and found in at.cluster.spec.wanted_addons():
-            return found
-    return None
-
-
-async def _own(at: Here, name: str) -> Manifest:
-    """A user's own Addon of the cluster. Raises `Refused`."""
-    found = await at.addon(name)
-    if found is None:
-        raise Refused(
-            f"{at.cluster} has no addon {name}; kok addons list {at.cluster.name} shows those that it "
-            "has"
-        )
-    return found
-
-
-def _check_ours(live: Manifest) -> None:
-    """Raises `Refused` for an Addon that would come back, or go back."""
-    where = f"Addon {live['metadata']['namespace']}/{live['metadata']['name']}"
-    if (kept_by := keeper(live["metadata"])) is not None:
-        raise Refused(f"{where} is kept by {kept_by} as it stands in Git; change it there")
-
-
-async def _own_upgraded(
-    at: Here, live: Manifest, values: Mapping[str, Any], how: How, *, reset: bool
-) -> Outcome:
-    _check_ours(live)
-    name, before = str(live["metadata"]["name"]), live["spec"].get("values") or {}
-    made = merged({} if reset else before, values)
-    if made == before:
-        how.tell(f"{name}: is there already")
-        return await _followed(at, [Awaited(name, name)], how)
-    changed = {**live, "spec": {**live["spec"], "values": made}}
-    await bundle_of(at, Addon.parse(changed))
-    patch = [
-        {
-            "op": "test",
-            "path": "/metadata/resourceVersion",
-            "value": live["metadata"]["resourceVersion"],
-        },
-        {"op": "add", "path": "/spec/values", "value": made},
-    ]
-    done = await at.kube.patch(ADDON, name, at.cluster.namespace, patch, type="json")
-    how.tell(f"{name}: spec.values of Addon {at.cluster.namespace}/{name} is changed")
-    generation = int(done["metadata"].get("generation") or 0)
-    return await _followed(at, [Awaited(name, name, generation=generation)], how)
+    spec = at.cluster.spec
+    there = {*spec.wanted_addons(), *({TUNNEL_AGENT} if spec.network.tunnel != "Never" else ())}
+    return next((one for one in (name, name.removeprefix(prefix)) if one in there), None)
 
 
 async def _warnings(at: Here, builtin: str | None, live: Manifest | None) -> list[str]:
@@ -236,7 +199,7 @@ async def _warnings(at: Here, builtin: str | None, live: Manifest | None) -> lis
         *(f"all that is in namespace {space} goes with it" for space in spaces),
         *(f"{other} depends on it" for other in others if object_ in other.spec.depends_on),
     ]
-    role = plans.builtins().needs[builtin].role if builtin else ""
+    role = FACTS[builtin].role if builtin else None
     facts = await at.facts()
     if role and facts.nodes:
         found.append(f"it is the {role} of a cluster with {facts.nodes} nodes")

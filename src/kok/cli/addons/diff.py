@@ -6,7 +6,7 @@ fills in defaults, asks its webhooks, and changes nothing. Whoever calls the com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -66,11 +66,13 @@ async def diff(
         here(cluster, namespace, options) as at,
         Kube(access, field_manager=FIELD_MANAGER, limits=TENANT, connections=_AT_ONCE) as business,
     ):
+        there = set(await at.addons())
         for addon, live in await _asked(at, change):
             made = await bundle_of(at, addon, change.kubernetes)
             if made is None:
                 raise Refused(f"{at.cluster} has no API yet")
-            await _compare(business, addon, live, made.manifests, found)
+            inside = _Inside(business, addon.name, there - {addon.name})
+            await inside.compare(made.manifests, live, found)
     return found
 
 
@@ -87,7 +89,7 @@ async def _asked(at: Here, change: Change) -> list[tuple[Addon, Manifest | None]
         return [(intended(at.cluster, name, values, live), live)]
     own = await at.addon(change.name)
     if own is None:
-        plans.check_known(change.name, plans.builtins())
+        plans.check_known(change.name)
         return []
     before = own["spec"].get("values") or {}
     values = merged({} if change.reset else before, change.values)
@@ -106,54 +108,69 @@ async def _all(at: Here) -> list[tuple[Addon, Manifest | None]]:
     return [*found, *((Addon.parse(own), own) for own in there.values() if own is not None)]
 
 
-async def _compare(
-    business: Kube, addon: Addon, live: Manifest | None, wanted: list[Manifest], found: Found
-) -> None:
-    """Adds what would become of the objects of one Addon."""
-    kept: set[Identity] = set()
-    for lines, refused, identity in await all_of(_applied(business, one) for one in wanted):
-        kept.add(identity)
-        found.lines += lines
-        found.refused += refused
-    applied = Addon.parse(live).status.inventory if live is not None else []
-    gone = [one for one in applied if (one.group, one.kind, one.namespace, one.name) not in kept]
-    for lines in await all_of(_removed(business, one, addon.name) for one in gone):
-        found.lines += lines
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """The business cluster, as one Addon is applied to it."""
+
+    kube: Kube
+    addon: str
+    others: Collection[str]
+    """The other Addons of the cluster, whose objects are theirs."""
+
+    async def compare(
+        self, wanted: Iterable[Manifest], live: Manifest | None, found: Found
+    ) -> None:
+        """Adds to `found` what would become of the objects."""
+        kept: set[Identity] = set()
+        for lines, refused, identity in await all_of(self._applied(one) for one in wanted):
+            kept.add(identity)
+            found.lines += lines
+            found.refused += refused
+        known = Addon.parse(live).status.inventory if live is not None else []
+        gone = [one for one in known if (one.group, one.kind, one.namespace, one.name) not in kept]
+        for lines in await all_of(map(self._removed, gone)):
+            found.lines += lines
+
+    async def _applied(self, intent: Manifest) -> tuple[list[str], list[str], Identity]:
+        """The difference, why there is none, and which object it is."""
+        meta = intent["metadata"]
+        name, space = str(meta["name"]), str(meta.get("namespace") or "")
+        try:
+            kind = await self.kube.resolve(intent)
+        except NotFound:
+            # Its definition comes along, and what it will make of it nobody knows before.
+            return difference(None, intent), [], (_group(intent), intent["kind"], space, name)
+        space = (space or "default") if kind.namespaced else ""
+        identity = (kind.group, kind.kind, space, name)
+        called = f"{kind.kind} {space + '/' if space else ''}{name}"
+        live = await self.kube.get(kind, name, space or None)
+        if (other := _addon_of(live)) in self.others:
+            return [], [f"{called} already belongs to Addon {other}"], identity
+        try:
+            merged_ = await self.kube.apply(stamped(intent), dry_run=True)
+        except NotFound:
+            # So does its namespace.
+            return difference(live, intent), [], identity
+        except Unreachable:
+            raise
+        except KubeError as error:
+            why = f"the business cluster refuses {called}: {error.message}"
+            return [], [why], identity
+        return difference(live, merged_), [], identity
+
+    async def _removed(self, one: AppliedObject) -> list[str]:
+        kind = Kind(one.group, one.version, one.kind, one.plural, bool(one.namespace))
+        try:
+            live = await self.kube.get(kind, one.name, one.namespace or None)
+        except NotFound:
+            return []
+        return difference(live, None) if _addon_of(live) == self.addon else []
 
 
-async def _applied(business: Kube, intent: Manifest) -> tuple[list[str], list[str], Identity]:
-    meta = intent["metadata"]
-    identity: Identity = (_group(intent), intent["kind"], meta.get("namespace") or "", meta["name"])
-    try:
-        kind = await business.resolve(intent)
-    except NotFound:
-        # Its definition comes along, and what it will make of it nobody knows before.
-        return difference(None, intent), [], identity
-    space = str(meta.get("namespace") or "default") if kind.namespaced else ""
-    identity = (kind.group, kind.kind, space, str(meta["name"]))
-    live = await business.get(kind, meta["name"], space or None)
-    try:
-        merged_ = await business.apply(stamped(intent), dry_run=True)
-    except NotFound:
-        # So does its namespace.
-        return difference(live, intent), [], identity
-    except Unreachable:
-        raise
-    except KubeError as error:
-        where = f"{kind.kind} {space + '/' if space else ''}{meta['name']}"
-        return [], [f"the business cluster refuses {where}: {error.message}"], identity
-    return difference(live, merged_), [], identity
-
-
-async def _removed(business: Kube, one: AppliedObject, addon: str) -> list[str]:
-    kind = Kind(one.group, one.version, one.kind, one.plural, bool(one.namespace))
-    try:
-        live = await business.get(kind, one.name, one.namespace or None)
-    except NotFound:
-        return []
-    if live is None or (live["metadata"].get("labels") or {}).get(LABEL_ADDON) != addon:
-        return []
-    return difference(live, None)
+def _addon_of(live: Manifest | None) -> str | None:
+    """The Addon whose an object is."""
+    owner: str | None = ((live or {}).get("metadata", {}).get("labels") or {}).get(LABEL_ADDON)
+    return owner
 
 
 def _group(manifest: Manifest) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from kok.api import names
 from kok.api.cluster.addon import Addon
-from kok.cli.addons.plan import Ground, builtins, everything
+from kok.cli.addons.plan import Ground, everything
 from kok.cli.addons.world import here
 from kok.cli.options import KubectlOptions
 from kok.cli.table import cell, empty
@@ -35,9 +35,9 @@ class Row:
 async def rows(cluster: str, namespace: str | None, options: KubectlOptions) -> list[Row]:
     """All addons that there are for a cluster. Raises `KubeError`."""
     async with here(cluster, namespace, options) as at:
-        facts, there, known = await at.facts(), await at.addons(), builtins()
+        facts, there = await at.facts(), await at.addons()
         wanted = at.cluster.spec.wanted_addons()
-        plan = everything(Ground(at.cluster, at.entries, facts, known))
+        plan = everything(Ground(at.cluster, at.entries, facts))
         found = []
         for step in plan.steps:
             live = there.pop(names.cluster_addon(cluster, step.name), None)

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kok.addons import DEFAULTS, NAMES, TUNNEL_AGENT, builtin_needs
-from kok.addons.needs import Needs
+from kok.addons import DEFAULTS, FACTS, TUNNEL_AGENT, AddonFacts
 from kok.api.cluster.cluster import Cluster
 from kok.cli.addons.suiting import ClusterFacts, objection
 from kok.cli.addons.values import merged
@@ -48,15 +47,8 @@ class Plan:
         return [step.name for step in self.steps if step.state in states]
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What there is to choose from; that of KOK unless a test has another."""
-
-    needs: Mapping[str, Needs]
-
-    def of_role(self, role: str) -> list[str]:
-        """Of which a cluster has one."""
-        return [name for name, needs in self.needs.items() if role and needs.role == role]
+Catalogue = Mapping[str, AddonFacts]
+"""What there is to choose from; that of KOK unless a test has another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,14 @@ class Ground:
     entries: list[Entry]
     """Its `spec.addons` as it is written."""
     facts: ClusterFacts
-    known: Catalogue
+    known: Catalogue = FACTS
+
+    def rivals(self, name: str) -> list[str]:
+        """Addons beside that one of which a cluster has one."""
+        role = self.known[name].role
+        return [
+            one for one, about in self.known.items() if role and about.role == role and one != name
+        ]
 
 
 def everything(ground: Ground) -> Plan:
@@ -76,8 +75,8 @@ def everything(ground: Ground) -> Plan:
     plan = Plan([dict(one) for one in ground.entries])
     named = {one["name"] for one in plan.entries}
     there = set(cluster.spec.wanted_addons())
-    for name in known.needs:
-        why = objection(known.needs[name], facts)
+    for name in known:
+        why = objection(known[name], facts)
         # What comes with the tunnel is nobody's to name.
         if name in there or (name == TUNNEL_AGENT and why is None and name not in named):
             plan.steps.append(Step(name, "There"))
@@ -85,7 +84,7 @@ def everything(ground: Ground) -> Plan:
         if why is None and name in named:
             why = "it is switched off in spec.addons; name it to install it"
         if why is None:
-            rivals = [one for one in known.of_role(known.needs[name].role) if one in there]
+            rivals = [rival for rival in ground.rivals(name) if rival in there]
             why = f"{rivals[0]} does the same" if rivals else None
         if why is not None:
             plan.steps.append(Step(name, "Left", why))
@@ -101,12 +100,12 @@ def one(ground: Ground, name: str, values: Mapping[str, Any]) -> Plan:
     there is no node. Raises `Refused`."""
     cluster, facts, known = ground.cluster, ground.facts, ground.known
     check_known(name, known)
-    if (why := objection(known.needs[name], facts)) is not None:
+    if (why := objection(known[name], facts)) is not None:
         raise Refused(f"{name} does not suit {cluster}: {why}")
     before = [dict(one) for one in ground.entries]
     plan, there = Plan(before), set(cluster.spec.wanted_addons())
-    for rival in known.of_role(known.needs[name].role):
-        if rival != name and rival in there:
+    for rival in ground.rivals(name):
+        if rival in there:
             _check_exchange(cluster, name, rival, facts)
             gone = Step(rival, "Removed", f"{name} comes in its place")
             plan = Plan(without(plan.entries, rival), [*plan.steps, gone])
@@ -150,10 +149,10 @@ def without(entries: Iterable[Entry], name: str) -> list[Entry]:
     return [dict(one) for one in entries if one["name"] != name]
 
 
-def check_known(name: str, known: Catalogue) -> None:
+def check_known(name: str, known: Catalogue = FACTS) -> None:
     """Raises `Refused` with a sentence for a name that is not built in."""
-    if name not in known.needs:
-        listed = ", ".join(known.needs)
+    if name not in known:
+        listed = ", ".join(known)
         raise Refused(f"{name} is not built in; write one of {listed}, or {OWN}")
 
 
@@ -176,8 +175,3 @@ def _with(entries: list[Entry], wanted: Entry) -> list[Entry]:
     if wanted["name"] not in names:
         return [*entries, wanted]
     return [wanted if one["name"] == wanted["name"] else one for one in entries]
-
-
-def builtins() -> Catalogue:
-    """All that KOK brings along."""
-    return Catalogue({name: builtin_needs(name) for name in NAMES})

@@ -99,20 +99,25 @@ def upgrade(
     settings: Settings = None,
     files: Files = None,
     reset: Reset = False,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="Of the chart or artifact of an Addon of your own."),
+    ] = None,
     timeout: Timeout = 300.0,
     options: KubectlOptions,
 ) -> None:
     """Change an addon that is there, and follow that; exits with 1 if it is not ready in the end."""
     from kok.cli.addons import change, values  # noqa: PLC0415
+    from kok.cli.addons.own import Wanted  # noqa: PLC0415
 
-    if not (settings or files or reset):
+    if not (settings or files or reset or version):
         fail(
-            "say what to change, by --set, --values or --reset-values; to another version a built-in "
-            "addon goes by itself, with the Kubernetes of its Cluster and with KOK"
+            "say what to change, by --set, --values, --reset-values or --version; a built-in addon goes "
+            "to another version by itself, with the Kubernetes of its Cluster and with KOK"
         )
     given = friendly(lambda: values.given(files or (), settings or ()))
     how = change.How(namespace, options, _echo, timeout)
-    _end(ask(change.upgrade(cluster, name, given, how, reset=reset)))
+    _end(ask(change.upgrade(cluster, name, Wanted(given, reset, version), how)))
 
 
 @addons.command()

@@ -12,6 +12,8 @@ from aiohttp import web
 from tests.unit.cli.things import PATH, Run, kok
 from tests.unit.fakeapi import FakeApi, refusal
 
+from kok.cli.addons.own import of_version
+from kok.cli.query import Refused
 from kok.kube import watch as watching
 
 HERE = PATH.format("ns")
@@ -262,7 +264,8 @@ async def test_an_own_addon_is_upgraded_and_removed_as_an_object(api: FakeApi, r
     async def patched(request: Any) -> Any:
         # The API server in memory knows no JSON patches.
         sent.extend(await request.json())
-        made = {**own, "spec": {**own["spec"], "values": sent[-1]["value"]}}
+        values = next(one["value"] for one in sent if one["path"] == "/spec/values")
+        made = {**own, "spec": {**own["spec"], "values": values}}
         return web.json_response(api.put(path, made))
 
     api.script("PATCH", "addons/mine$", patched)
@@ -296,6 +299,62 @@ async def test_an_own_addon_that_is_kept_in_git_is_left_alone(api: FakeApi, run:
         assert code == 1
         assert "Addon ns/mine is kept by Argo CD as it stands in Git" in err
     assert not api.writes
+
+
+async def test_what_belongs_to_another_object_is_changed_there(api: FakeApi, run: Run) -> None:
+    put(api)
+    owner = {"apiVersion": "kok.dev/v1alpha1", "kind": "Addon", "name": "all", "uid": "1"}
+    meta = {"ownerReferences": [{**owner, "controller": True}]}
+    api.put(f"{ADDONS}/mine", addon("mine", source={"inline": INLINE}, metadata=meta))
+    code, _, err = await run("addons", "remove", "demo", "mine", "--yes")
+    assert code == 1
+    assert "Addon ns/mine belongs to Addon all; change that instead" in err
+    assert not api.writes
+
+
+async def test_what_comes_with_the_tunnel_is_not_removed_by_name(api: FakeApi, run: Run) -> None:
+    put(api, spec={"network": {"tunnel": "Always"}})
+    code, _, err = await run("addons", "remove", "demo", "konnectivity-agent", "--yes")
+    assert code == 1
+    assert "comes and goes with the tunnel; write spec.network.tunnel: Never" in err
+
+
+async def test_a_built_in_addon_has_no_version_of_its_own(api: FakeApi, run: Run) -> None:
+    put(api)
+    code, _, err = await run("addons", "upgrade", "demo", "coredns", "--version", "2")
+    assert code == 1
+    assert "coredns goes to another version with the Kubernetes of its Cluster" in err
+
+
+@pytest.mark.parametrize(
+    ("before", "version", "after"),
+    [
+        (
+            {"helm": {"chart": "x", "version": "1.0.0"}},
+            "1.1.0",
+            {"helm": {"chart": "x", "version": "1.1.0"}},
+        ),
+        (
+            {"oci": {"reference": "registry:5000/a/b:1@sha256:00"}},
+            "2",
+            {"oci": {"reference": "registry:5000/a/b:2"}},
+        ),
+        (
+            {"oci": {"reference": "registry:5000/a/b"}},
+            "sha256:11",
+            {"oci": {"reference": "registry:5000/a/b@sha256:11"}},
+        ),
+    ],
+)
+def test_a_chart_or_artifact_goes_to_another_version(
+    before: dict[str, Any], version: str, after: dict[str, Any]
+) -> None:
+    assert of_version(before, version) == after
+
+
+def test_manifests_have_no_version() -> None:
+    with pytest.raises(Refused, match="its source has no versions"):
+        of_version({"inline": "x"}, "1")
 
 
 async def test_a_removal_is_confirmed_and_waited_for(

@@ -98,6 +98,17 @@ async def test_what_the_cluster_refuses_is_told_and_is_no_difference(
     )
 
 
+async def test_what_another_addon_has_is_left_alone(
+    api: FakeApi, run: Run, business: FakeApi
+) -> None:
+    mine(api, INLINE.replace("name: x", "name: x, namespace: default"), a=1)
+    business.put(f"{CONFIGS}/x", config("x", "9", "theirs"))
+    api.put(f"{ADDONS}/theirs", addon("theirs", source={"inline": INLINE}))
+    code, out, err = await run("addons", "diff", "demo", "mine")
+    assert (code, out) == (2, "")
+    assert err == "kok: ConfigMap default/x already belongs to Addon theirs\n"
+
+
 async def test_a_built_in_addon_is_shown_with_values_before_it_is_there(
     api: FakeApi, run: Run, business: FakeApi
 ) -> None:

@@ -7,26 +7,30 @@ from typing import Any
 
 import pytest
 
-from kok.addons import DEFAULTS, NAMES, needs
-from kok.addons.needs import Needs
+from kok.addons import DEFAULTS, AddonFacts
 from kok.api.cluster.cluster import Cluster
 from kok.cli.addons import plan as plans
-from kok.cli.addons.plan import Catalogue, Ground, Plan, Step
+from kok.cli.addons.plan import Ground, Plan, Step
 from kok.cli.addons.suiting import ClusterFacts, facts_of, objection
 from kok.cli.query import Refused
 
-FACTS = ClusterFacts(version="1.36.4", nodes=0, gpus=0)
-KNOWN = Catalogue(
-    {
-        "coredns": Needs(),
-        "kube-proxy": Needs(role="proxy"),
-        "flannel": Needs(role="network"),
-        "konnectivity-agent": Needs(tunnel=True),
-        "nvidia-device-plugin": Needs(gpu=True),
-        "other-network": Needs(role="network"),
-        "novelty": Needs(since="1.37"),
-    }
-)
+SEEN = ClusterFacts(version="1.36.4", nodes=0, gpus=0)
+
+
+def about(*needs: str, **more: Any) -> AddonFacts:
+    given = {"description": "x", "images": {"x": {"repository": "x"}}, "upgrade": {"note": "x"}}
+    return AddonFacts.model_validate({**given, "needs": needs, **more})
+
+
+KNOWN = {
+    "coredns": about(),
+    "kube-proxy": about(role="proxy"),
+    "flannel": about("nodes", role="network"),
+    "konnectivity-agent": about("tunnel", "nodes"),
+    "nvidia-device-plugin": about("nodes", "gpu"),
+    "other-network": about("nodes", role="network"),
+    "novelty": about(since="1.37"),
+}
 
 
 def cluster(
@@ -37,7 +41,7 @@ def cluster(
     return Cluster.parse({"metadata": meta, "spec": spec, "status": status or {}})
 
 
-def ground(*addons: dict[str, Any], facts: ClusterFacts = FACTS, tunnel: str = "Never") -> Ground:
+def ground(*addons: dict[str, Any], facts: ClusterFacts = SEEN, tunnel: str = "Never") -> Ground:
     return Ground(cluster(*addons, tunnel=tunnel), list(addons), facts, KNOWN)
 
 
@@ -46,23 +50,27 @@ def steps(plan: Plan) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("needed", "facts", "word"),
+    ("asked", "facts", "word"),
     [
-        (Needs(), FACTS, None),
-        (Needs(since="1.36"), FACTS, None),
-        (Needs(since="1.37"), FACTS, "1.37 or newer, and the cluster is at 1.36.4"),
-        (Needs(gpu=True), FACTS, "no Machine of the cluster has a GPU"),
-        (Needs(gpu=True), replace(FACTS, gpus=None), "may not list Machines"),
-        (Needs(gpu=True), replace(FACTS, gpus=2), None),
-        (Needs(tunnel=True), FACTS, "spec.network.tunnel is Never"),
-        (Needs(tunnel=True), replace(FACTS, tunnel="Auto"), "comes by itself once there"),
-        (Needs(tunnel=True), replace(FACTS, tunnel="Auto", tunnelled=True), None),
+        (about(), SEEN, None),
+        (about("nodes"), SEEN, None),
+        (about(since="1.36"), SEEN, None),
+        (about(since="1.37"), SEEN, "1.37 or newer, and the cluster is at 1.36.4"),
+        (about("gpu"), SEEN, "no Machine of the cluster has a GPU"),
+        (about("gpu"), replace(SEEN, gpus=None), "may not list Machines"),
+        (about("gpu"), replace(SEEN, gpus=2), None),
+        (about("tunnel"), SEEN, "spec.network.tunnel is Never"),
+        (about("tunnel"), replace(SEEN, tunnel="Auto"), "comes by itself once there"),
+        (about("tunnel"), replace(SEEN, tunnel="Auto", tunnelled=True), None),
+        (about("nodes", "reach"), SEEN, "there is no node yet to serve its API"),
+        (about("nodes", "reach"), replace(SEEN, nodes=1), None),
+        (about("nodes", "reach"), replace(SEEN, nodes=1, unreached="no way"), "no way"),
     ],
 )
 def test_what_does_not_suit_a_cluster_has_a_reason(
-    needed: Needs, facts: ClusterFacts, word: str | None
+    asked: AddonFacts, facts: ClusterFacts, word: str | None
 ) -> None:
-    found = objection(needed, facts)
+    found = objection(asked, facts)
     assert found is None if word is None else word in (found or "")
 
 
@@ -71,17 +79,14 @@ def test_facts_are_those_of_what_runs() -> None:
     status = {"version": "1.37.0", "nodes": {"ready": 1, "total": 2}, "tunnel": since}
     seen = cluster(tunnel="Auto", status=status)
     assert facts_of(seen, 3) == ClusterFacts("1.37.0", 2, 3, "Auto", tunnelled=True)
+    told = {"type": "ClusterReachable", "status": "True", "reason": "PodsUnreachable"}
+    told |= {"message": "no way", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    assert facts_of(cluster(status={"conditions": [told]}), 0).unreached == "no way"
     assert facts_of(cluster(), None) == ClusterFacts("1.36.4", 0, None)
 
 
-def test_every_built_in_addon_says_what_it_needs() -> None:
-    assert set(plans.builtins().needs) == set(NAMES)
-    with pytest.raises(TypeError):
-        needs.needs_of({"needs": {"luck": True}})
-
-
 def test_all_that_suits_is_added_and_the_rest_has_a_reason() -> None:
-    plan = plans.everything(ground(facts=replace(FACTS, version="1.37.1", gpus=1)))
+    plan = plans.everything(ground(facts=replace(SEEN, version="1.37.1", gpus=1)))
     assert steps(plan) == {
         **dict.fromkeys(DEFAULTS, "There"),
         "konnectivity-agent": "Left",
@@ -105,7 +110,7 @@ def test_what_somebody_switched_off_is_not_switched_on_by_all() -> None:
 
 
 def test_what_comes_with_the_tunnel_is_never_written() -> None:
-    facts = replace(FACTS, tunnel="Always", tunnelled=True)
+    facts = replace(SEEN, tunnel="Always", tunnelled=True)
     plan = plans.everything(ground(facts=facts, tunnel="Always"))
     assert steps(plan)["konnectivity-agent"] == "There"
     assert not plan.changes
@@ -113,7 +118,7 @@ def test_what_comes_with_the_tunnel_is_never_written() -> None:
 
 def test_one_is_added_behind_the_others_and_takes_values_over_those_it_has() -> None:
     mine = {"name": "coredns", "values": {"replicas": 3}}
-    facts = replace(FACTS, gpus=1)
+    facts = replace(SEEN, gpus=1)
     added = plans.one(ground(mine, facts=facts), "nvidia-device-plugin", {})
     assert added.entries == [mine, {"name": "nvidia-device-plugin"}]
     assert steps(added) == {"nvidia-device-plugin": "Added"}
@@ -149,9 +154,9 @@ def test_a_network_takes_the_place_of_another_as_long_as_there_is_no_node() -> N
     plan = plans.one(ground(), "other-network", {})
     assert plan.entries == [{"name": "flannel", "enabled": False}, {"name": "other-network"}]
     assert steps(plan) == {"flannel": "Removed", "other-network": "Added"}
-    back = Ground(cluster(plan.entries[0]), plan.entries, FACTS, KNOWN)
+    back = Ground(cluster(plan.entries[0]), plan.entries, SEEN, KNOWN)
     with pytest.raises(Refused, match="only while a cluster has no node"):
-        plans.one(ground(facts=replace(FACTS, nodes=1)), "other-network", {})
+        plans.one(ground(facts=replace(SEEN, nodes=1)), "other-network", {})
     again = plans.one(back, "flannel", {})
     assert again.entries[0] == {"name": "flannel"}
 
