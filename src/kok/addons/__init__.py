@@ -56,6 +56,10 @@ class AddonFacts(BaseModel):
     """Whether every Cluster has it whose spec does not say otherwise."""
     needs: tuple[Need, ...] = ()
     """What it needs of a cluster; where that is missing it is no use, or waits."""
+    since: str | None = Field(default=None, pattern=r"^1\.\d{1,3}$")
+    """Lowest minor of Kubernetes that it works with, if not all that KOK knows."""
+    role: str | None = Field(default=None, pattern=r"^[a-z]{1,20}$")
+    """What a cluster has one of, such as `network`: addons of the same role exclude each other."""
     images: dict[str, AddonImage] = Field(min_length=1)
     """By the name that its template asks for; the one called as the addon is tells its version."""
     upgrade: AddonUpgrade

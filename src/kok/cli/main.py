@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from kok.cli.commands.addons import addons
 from kok.cli.commands.clusters import clusters
 from kok.cli.commands.fleet import fleet
 from kok.cli.commands.machine import machine
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(clusters)
+app.add_typer(addons, name="addons")
 app.add_typer(node, name="node")
 app.add_typer(machine, name="machine")
 app.add_typer(fleet, name="fleet")

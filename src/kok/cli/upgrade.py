@@ -18,6 +18,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.upgrade import PreflightStatus, UpgradeFinding
 from kok.api.meta import Manifest
 from kok.api.names import ANNOTATION_PREFLIGHT
+from kok.cli.gitops import keeper
 from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected, named, namespace_of
 from kok.cli.table import cell, empty
@@ -27,13 +28,6 @@ KIND = Cluster.info.kind
 PROGRESSING = "Progressing"
 BLOCKED, BACKED_OUT = "UpgradeBlocked", "UpgradeBackedOut"
 """Reasons of `Progressing` by which an upgrade does not go on by itself."""
-KEEPERS = {
-    "argocd.argoproj.io/instance": "Argo CD",
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-}
-"""Labels and annotations of who writes objects as they stand in Git."""
 
 
 async def check(
@@ -77,10 +71,9 @@ async def begin(
         else:
             patch = {"spec": {"version": version}}
             await kube.patch(KIND, name, cluster.namespace, patch)
-        marks = {**cluster.metadata.labels, **cluster.metadata.annotations}
-        if keeper := next((KEEPERS[mark] for mark in sorted(KEEPERS) if mark in marks), None):
+        if kept_by := keeper(cluster.metadata.manifest()):
             said.append(
-                f"{keeper} keeps it as it stands in Git: write 'version: \"{version}\"' there, or it "
+                f"{kept_by} keeps it as it stands in Git: write 'version: \"{version}\"' there, or it "
                 "goes back"
             )
         return said

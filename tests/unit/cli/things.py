@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def kok(*arguments: str) -> Result:
+def kok(*arguments: str, input: str | None = None) -> Result:  # noqa: A002 - as of typer
     """Runs the command."""
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(app, list(arguments), input=input)
 
 
 Run = Callable[..., Any]

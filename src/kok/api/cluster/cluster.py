@@ -302,6 +302,16 @@ class ClusterSpec(ApiModel):
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
 
+    def wanted_addons(self) -> dict[str, ClusterAddon]:
+        """The default set and what `addons` adds, but for what it switches off; in the order in which
+        users are told of them. The one that comes with a tunnel is among them only if it is named.
+        """
+        wanted = {name: ClusterAddon(name=name) for name in addons.DEFAULTS}
+        wanted |= {one.name: one for one in self.addons}
+        return {
+            name: wanted[name] for name in addons.NAMES if name in wanted and wanted[name].enabled
+        }
+
 
 class Cluster(Resource):
     """One business cluster, kept by the cluster operator."""

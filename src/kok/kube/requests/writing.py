@@ -19,10 +19,16 @@ _PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-p
 class Writes(Requests):
     """All that is written of objects."""
 
-    async def apply(self, manifest: Manifest, *, force: bool = True) -> Manifest:
-        """Server-side apply, always sent; `ensure` of `kok.kube.apply.serverside` sends only what is new."""
+    async def apply(
+        self, manifest: Manifest, *, force: bool = True, dry_run: bool = False
+    ) -> Manifest:
+        """Server-side apply, always sent; `ensure` of `kok.kube.apply.serverside` sends only what is new.
+
+        With `dry_run` nothing is changed, and what comes back is what would be.
+        """
         kind = await self.resolve(manifest)
         query = {"fieldManager": self.field_manager, "force": str(force).lower()}
+        query |= {"dryRun": "All"} if dry_run else {}
         path = object_path(kind, _namespace(kind, manifest), _name(manifest))
         body = without_server_fields(manifest)
         headers = {"Content-Type": APPLY}

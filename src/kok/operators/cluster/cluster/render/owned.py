@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kok.addons import DEFAULTS, NAMES, TUNNEL_AGENT
+from kok.addons import NAMES, TUNNEL_AGENT
 from kok.api import names
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import ClusterAddon
@@ -88,13 +88,14 @@ def addons(resolved: ResolvedCluster, tunnel: Mapping[str, Any] | None = None) -
 
     `tunnel` tells agents of a tunnel where its servers are; their Addon comes only with it.
     """
-    asked = {addon.name: addon for addon in resolved.cluster.spec.addons}
-    wanted = {name: ClusterAddon(name=name) for name in DEFAULTS} | asked
+    spec = resolved.cluster.spec
+    wanted = spec.wanted_addons()
+    off = any(one.name == TUNNEL_AGENT and not one.enabled for one in spec.addons)
     agent = wanted.pop(TUNNEL_AGENT, ClusterAddon(name=TUNNEL_AGENT))
-    if tunnel is not None:
+    if tunnel is not None and not off:
         values = {**agent.values, "server": dict(tunnel)}
         wanted[TUNNEL_AGENT] = agent.model_copy(update={"values": values})
-    return [_addon(resolved, wanted[one]) for one in NAMES if one in wanted and wanted[one].enabled]
+    return [_addon(resolved, wanted[one]) for one in NAMES if one in wanted]
 
 
 def _addon(resolved: ResolvedCluster, addon: ClusterAddon) -> Manifest:

@@ -1,0 +1,177 @@
+"""`kok addons diff`: what would be changed in the business cluster, by its own answer.
+
+Every object is sent there to be applied as the cluster operator applies it, by a dry run: the server
+fills in defaults, asks its webhooks, and changes nothing. Whoever calls the command is the admin there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kok.addons import NAMES, TUNNEL_AGENT
+from kok.api import names
+from kok.api.cluster.addon import Addon, AppliedObject
+from kok.api.meta import Kind, Manifest
+from kok.cli.addons import plan as plans
+from kok.cli.addons.difference import difference
+from kok.cli.addons.preview import bundle_of, intended
+from kok.cli.addons.values import merged
+from kok.cli.addons.world import Here, here
+from kok.cli.options import KubectlOptions
+from kok.cli.query import Refused, admin_kubeconfig
+from kok.kube.apply.serverside import stamped
+from kok.kube.budget.limits import TENANT
+from kok.kube.client import Kube
+from kok.kube.concurrency import all_of
+from kok.kube.errors import KubeError, NotFound, Unreachable
+from kok.kube.http.access import from_kubeconfig
+from kok.operators.cluster.naming import FIELD_MANAGER, LABEL_ADDON
+
+Identity = tuple[str, str, str, str]
+"""Group, kind, namespace and name."""
+_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is asked about: the addon with other values, or for another version of Kubernetes."""
+
+    name: str | None = None
+    """None: all that the cluster has, as they are written."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    reset: bool = False
+    """Whether the values stand for themselves, instead of over those that are there."""
+    kubernetes: str | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """What would be changed."""
+
+    lines: list[str] = field(default_factory=list)
+    """As `kubectl diff` prints it."""
+    refused: list[str] = field(default_factory=list)
+    """What the business cluster would not take, a sentence each."""
+
+
+async def diff(
+    cluster: str, change: Change, namespace: str | None, options: KubectlOptions
+) -> Found:
+    """What would be changed. Raises `KubeError`, `Refused` and `Unreadable`."""
+    access = from_kubeconfig(await admin_kubeconfig(cluster, namespace, options))
+    found = Found()
+    async with (
+        here(cluster, namespace, options) as at,
+        Kube(access, field_manager=FIELD_MANAGER, limits=TENANT, connections=_AT_ONCE) as business,
+    ):
+        there = set(await at.addons())
+        for addon, live in await _asked(at, change):
+            made = await bundle_of(at, addon, change.kubernetes)
+            if made is None:
+                raise Refused(f"{at.cluster} has no API yet")
+            inside = _Inside(business, addon.name, there - {addon.name})
+            await inside.compare(made.manifests, live, found)
+    return found
+
+
+async def _asked(at: Here, change: Change) -> list[tuple[Addon, Manifest | None]]:
+    """The Addons as they are to be, each with the one that is there."""
+    wanted = at.cluster.spec.wanted_addons()
+    if change.name is None:
+        return await _all(at)
+    name = change.name.removeprefix(names.cluster_addon(at.cluster.name, ""))
+    if name in NAMES:
+        live = await at.addon(names.cluster_addon(at.cluster.name, name))
+        before: Mapping[str, Any] = wanted[name].values if name in wanted else {}
+        values = merged({} if change.reset else before, change.values)
+        return [(intended(at.cluster, name, values, live), live)]
+    own = await at.addon(change.name)
+    if own is None:
+        plans.check_known(change.name)
+        return []
+    before = own["spec"].get("values") or {}
+    values = merged({} if change.reset else before, change.values)
+    return [(Addon.parse({**own, "spec": {**own["spec"], "values": values}}), own)]
+
+
+async def _all(at: Here) -> list[tuple[Addon, Manifest | None]]:
+    """All that the cluster has or is to have, as they are written."""
+    there = {name: await at.addon(name) for name in sorted(await at.addons())}
+    found: list[tuple[Addon, Manifest | None]] = []
+    for name, entry in at.cluster.spec.wanted_addons().items():
+        live = there.pop(names.cluster_addon(at.cluster.name, name), None)
+        if name == TUNNEL_AGENT and live is None:
+            continue  # Only the operator knows where the servers are, and not yet.
+        found.append((intended(at.cluster, name, entry.values, live), live))
+    return [*found, *((Addon.parse(own), own) for own in there.values() if own is not None)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """The business cluster, as one Addon is applied to it."""
+
+    kube: Kube
+    addon: str
+    others: Collection[str]
+    """The other Addons of the cluster, whose objects are theirs."""
+
+    async def compare(
+        self, wanted: Iterable[Manifest], live: Manifest | None, found: Found
+    ) -> None:
+        """Adds to `found` what would become of the objects."""
+        kept: set[Identity] = set()
+        for lines, refused, identity in await all_of(self._applied(one) for one in wanted):
+            kept.add(identity)
+            found.lines += lines
+            found.refused += refused
+        known = Addon.parse(live).status.inventory if live is not None else []
+        gone = [one for one in known if (one.group, one.kind, one.namespace, one.name) not in kept]
+        for lines in await all_of(map(self._removed, gone)):
+            found.lines += lines
+
+    async def _applied(self, intent: Manifest) -> tuple[list[str], list[str], Identity]:
+        """The difference, why there is none, and which object it is."""
+        meta = intent["metadata"]
+        name, space = str(meta["name"]), str(meta.get("namespace") or "")
+        try:
+            kind = await self.kube.resolve(intent)
+        except NotFound:
+            # Its definition comes along, and what it will make of it nobody knows before.
+            return difference(None, intent), [], (_group(intent), intent["kind"], space, name)
+        space = (space or "default") if kind.namespaced else ""
+        identity = (kind.group, kind.kind, space, name)
+        called = f"{kind.kind} {space + '/' if space else ''}{name}"
+        live = await self.kube.get(kind, name, space or None)
+        if (other := _addon_of(live)) in self.others:
+            return [], [f"{called} already belongs to Addon {other}"], identity
+        try:
+            merged_ = await self.kube.apply(stamped(intent), dry_run=True)
+        except NotFound:
+            # So does its namespace.
+            return difference(live, intent), [], identity
+        except Unreachable:
+            raise
+        except KubeError as error:
+            why = f"the business cluster refuses {called}: {error.message}"
+            return [], [why], identity
+        return difference(live, merged_), [], identity
+
+    async def _removed(self, one: AppliedObject) -> list[str]:
+        kind = Kind(one.group, one.version, one.kind, one.plural, bool(one.namespace))
+        try:
+            live = await self.kube.get(kind, one.name, one.namespace or None)
+        except NotFound:
+            return []
+        return difference(live, None) if _addon_of(live) == self.addon else []
+
+
+def _addon_of(live: Manifest | None) -> str | None:
+    """The Addon whose an object is."""
+    owner: str | None = ((live or {}).get("metadata", {}).get("labels") or {}).get(LABEL_ADDON)
+    return owner
+
+
+def _group(manifest: Manifest) -> str:
+    return str(manifest["apiVersion"]).rpartition("/")[0]
