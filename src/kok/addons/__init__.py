@@ -29,7 +29,7 @@ class AddonImage(BaseModel):
 
     repository: str = Field(pattern=r"^[a-z0-9./:_-]+$", max_length=200)
     """With its registry, unless that is the one of Kubernetes itself."""
-    tag: str | None = Field(default=None, pattern=r"^\w[\w.-]{0,127}$")
+    tag: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
     """None: that of the cluster's Kubernetes version."""
 
 
