@@ -87,10 +87,18 @@ class FollowedClusters:
         """
         self._followers[fleet] = _Follower(frozenset(places), set(under_way), closely)
 
-    def raised(self, fleet: Key, keys: Iterable[str]) -> None:
-        """It is woken by these as well."""
+    def raised(self, fleet: Key, keys: Iterable[str]) -> bool:
+        """It is woken by these as well; whether one of them has changed since it was read.
+
+        Of that nobody has told it.
+        """
+        added = set(keys)
         if (follower := self._followers.get(fleet)) is not None:
-            follower.under_way.update(keys)
+            follower.under_way.update(added)
+        return any(
+            name in self._changed.get(namespace, ())
+            for namespace, _, name in (key.partition("/") for key in added)
+        )
 
     def forget(self, fleet: Key) -> None:
         """A FleetUpgrade has ended; with the last one all is forgotten."""

@@ -128,6 +128,18 @@ async def test_what_was_just_written_is_known_and_its_event_wakes_nobody() -> No
     assert server.asked["get"] == 1
 
 
+async def test_what_changed_before_anybody_waited_for_it_is_told_of() -> None:
+    server, followed = Server("a", "b"), FollowedClusters()
+    followed.follow(FLEET, ["team-a"], [])
+    await read(followed, server)
+    assert not followed.raised(FLEET, ["team-a/b"])
+    assert woken(followed, server.put("team-a", "a")) == []
+    assert followed.raised(FLEET, ["team-a/a"])
+    await read(followed, server, None)
+    assert not followed.raised(FLEET, ["team-a/a"])
+    assert woken(followed, server.put("team-a", "a")) == [FLEET]
+
+
 async def test_of_many_that_changed_all_are_listed_rather_than_each_read() -> None:
     names = [f"c{n}" for n in range(MANY + 1)]
     server, followed, clock = Server(*names), FollowedClusters(), FakeClock()

@@ -13,6 +13,7 @@ from kok.operators.cluster.addon.many import delete as delete_
 from kok.operators.cluster.addon.many import observe as observe_
 from kok.operators.cluster.addon.many.acting import Acting
 from kok.operators.cluster.addon.many.conditions import ManyOutcome
+from kok.operators.cluster.addon.many.plan import AGAIN
 from kok.operators.cluster.addon.many.view import ManyDecision, ManyView
 from kok.operators.cluster.staging.followed import FollowedClusters
 from kok.operators.cluster.staging.standing import AT_ONCE
@@ -75,8 +76,21 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
         if set(outcome.refused) & set(decision.begun):
             # It is somebody else's turn, or enough have failed.
             return AT_ONCE
-        coming = [one for one in (acting.after, decision.look) if one is not None]
-        return min(coming, default=None)
+        coming = (acting.after, decision.look, self._follow_idle(p, decision))
+        return min((one for one in coming if one is not None), default=None)
+
+    async def look(
+        self, p: Pass[Addon], view: ManyView, decision: ManyDecision, outcome: ManyOutcome
+    ) -> float | None:
+        """Clusters are followed while it is paused, too."""
+        del view, outcome
+        return self._follow_idle(p, decision)
+
+    def _follow_idle(self, p: Pass[Addon], decision: ManyDecision) -> float | None:
+        """From now on any change of a Cluster that is skipped for the moment wakes this one."""
+        where, rows = p.obj.namespace, decision.rows or {}
+        idle = [f"{where}/{name}" for name, row in rows.items() if row.reason in AGAIN]
+        return AT_ONCE if self._followed.raised((where, p.obj.name), idle) else None
 
     def conditions(
         self,
