@@ -8,12 +8,10 @@ API nor on the node.
 
 from __future__ import annotations
 
-from typing import Any
-
 from e2e.fixtures import clusters, etcd, userfiles, web
 from e2e.fixtures.business_cluster import kubectl
 from e2e.framework.environment import Environment, environment
-from e2e.framework.follow import condition, has, until, until_gone
+from e2e.framework.follow import Predicate, condition, has, until, until_gone
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.lab.images.catalog import BUSYBOX
@@ -306,7 +304,7 @@ async def answering(w: Environment, kubeconfig: str, mode: str = "") -> None:
         same((await w.lab.exec(WORKER, "curl", "-s", _MODE)).strip(), mode, "kube-proxy's mode")
 
 
-def runs_by(mode: str) -> Any:
+def runs_by(mode: str) -> Predicate:
     """Whether the Addon is Ready with that mode."""
 
     def check(found: Manifest) -> bool:
@@ -315,7 +313,7 @@ def runs_by(mode: str) -> Any:
     return check
 
 
-def complains_of(word: str) -> Any:
+def complains_of(word: str) -> Predicate:
     """Whether the Addon says that its pods are not up, with that word of theirs."""
 
     def check(found: Manifest) -> bool:
