@@ -98,6 +98,10 @@ NAMES: Final = tuple(FACTS)
 """All of them, in that order."""
 DEFAULTS: Final = tuple(name for name, facts in FACTS.items() if facts.default)
 """Those that a Cluster has unless its spec says otherwise."""
+BEFORE: Final = frozenset(
+    name for name, facts in FACTS.items() if facts.upgrade.kubernetes == "before"
+)
+"""Those that are rendered for a new version of Kubernetes before the control plane runs it."""
 IMAGES: Final[Mapping[str, AddonImage]] = {
     name: image for facts in FACTS.values() for name, image in facts.images.items()
 }

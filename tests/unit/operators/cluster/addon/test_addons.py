@@ -73,7 +73,7 @@ def test_of_a_name_that_is_no_built_in_addon_it_is_said_so() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_built_in_addons_are_rendered_as_they_were(name: str) -> None:
-    golden.check(f"addon-{name}", rendered(name))
+    golden.check(f"addon/{name}", rendered(name))
 
 
 def test_a_cluster_without_endpoint_has_no_facts() -> None:
