@@ -59,7 +59,7 @@ class Ground:
     entries: list[Entry]
     """Its `spec.addons` as it is written."""
     facts: ClusterFacts
-    known: Catalogue = FACTS
+    known: Catalogue = field(default_factory=lambda: FACTS)
 
     def rivals(self, name: str) -> list[str]:
         """Addons beside that one of which a cluster has one."""
