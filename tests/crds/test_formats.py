@@ -27,6 +27,12 @@ WRONG = {
     ),
     "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
+    "write a JSON pointer such as /spec/replicas, with * for each entry of a list or map": (
+        "spec/replicas",
+        "/spec/a~2b",
+        "/spec/a~",
+        "",
+    ),
     "write a CVE such as CVE-2026-12345": ("2026-12345", "CVE-26-1", "cve-2026-12345"),
     "write the name of a Cluster, or namespace and name as team-a/shop": (
         "Shop",

@@ -24,8 +24,8 @@ class BuiltinAddon:
     """Every value that it takes, with its default."""
 
 
-def _index() -> dict[str, dict[str, bool]]:
-    index: dict[str, dict[str, bool]] = yaml.safe_load(_text("addons.yaml"))
+def _index() -> dict[str, dict[str, Any]]:
+    index: dict[str, dict[str, Any]] = yaml.safe_load(_text("addons.yaml"))
     return index
 
 
@@ -37,6 +37,10 @@ NAMES: Final = tuple(_index())
 """All of them, in the order in which users are told of them."""
 DEFAULTS: Final = tuple(name for name, facts in _index().items() if facts["default"])
 """Those that a Cluster has unless its spec says otherwise."""
+BEFORE: Final = frozenset(
+    name for name, facts in _index().items() if facts.get("upgrade", "After") == "Before"
+)
+"""Those that are rendered for a new version of Kubernetes before the control plane runs it."""
 
 TUNNEL_AGENT: Final = "konnectivity-agent"
 """The one that comes with `spec.network.tunnel`."""
