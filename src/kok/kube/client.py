@@ -89,7 +89,7 @@ class Kube:
         """Differences that `kok.kube.apply.serverside` found the server to insist on, by object UID."""
         self.removals = RemovalLimit()
         """How often `kok.kube.apply.serverside` took out what others added to our objects."""
-        self.repairs = RemovalLimit()
+        self.repairs = RemovalLimit(window=600.0)
         """How often what others changed in objects was put right, where others may write them, too."""
         self.memory: PassMemory | None = None
         """What is told of all that is read, if anybody wants to know."""

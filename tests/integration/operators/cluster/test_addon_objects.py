@@ -65,9 +65,7 @@ def text(*manifests: Manifest) -> str:
 
 async def up(admin: Kube, name: str) -> None:
     """What its controller would say once its pods run."""
-    await admin.patch(
-        kinds.DEPLOYMENT, name, "default", {"status": UP}, subresource="status"
-    )
+    await admin.patch(kinds.DEPLOYMENT, name, "default", {"status": UP}, subresource="status")
 
 
 def there(admin: Kube, kind: Kind, name: str, holds: Callable[[Manifest], bool]) -> Any:
@@ -202,7 +200,9 @@ async def test_what_others_have_is_theirs_and_one_broken_addon_is_nobody_elses_t
             # None of them harms the Cluster, or the one that is fine.
             await admin.delete(kinds.CONFIGMAP, "free", "default")
             await soon(there(admin, kinds.CONFIGMAP, "free", lambda _m: True))
-            cluster = await workspace.there(Kind("kok.dev", "v1alpha1", "Cluster", "clusters"), "shop")
+            cluster = await workspace.there(
+                Kind("kok.dev", "v1alpha1", "Cluster", "clusters"), "shop"
+            )
             assert condition(cluster)["status"] == "True"
 
             # What was half applied goes as well.

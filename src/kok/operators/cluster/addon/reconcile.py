@@ -84,7 +84,8 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         async with self._bundles.held(p.kube, p.obj, decision.context) as made:
             require_dependencies(p.obj, view)
             connection = await self._answering(p, cluster)
-            rollout = Rollout(p, connection, self._settings.recheck)
+            # The next pass where nothing happens comes about that late, and compares all.
+            rollout = Rollout(p, connection, self._settings.recheck / 2)
             done = await rollout.apply(made.manifests)
             outcome.workloads = done.found
             if done.waits is None:

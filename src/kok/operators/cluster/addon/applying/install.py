@@ -68,16 +68,17 @@ async def install(kube: Kube, manifests: Sequence[Manifest], terms: Terms) -> In
         if wave not in (None, step.wave, BEFORE_ALL) and not terms.settled and missing(done.found):
             done.waits = f"wave {step.wave} waits for what comes before it"
             return done
-        wave = step.wave
+        wave, before = step.wave, len(done.found)
         for one in await all_of(bring(kube, manifest, terms) for manifest in step.manifests):
             if isinstance(one, Refused):
                 raise Wait(reasons.APPLY_FAILED, f"the business cluster refused {one}", KIND_LATER)
             if one.health is not None:
                 done.found.append(one.health)
             if one.fought is not None:
-                done.fought, done.patience = done.fought or one.fought, one.patience
+                done.fought = done.fought or one.fought
+                done.patience = max(done.patience, one.patience)
         if step.needed:
-            _require(done.found)
+            _require(done.found[before:])
     return done
 
 

@@ -79,6 +79,14 @@ async def test_nothing_is_applied_before_what_it_needs_is_established(
     assert f"{APPS}/database" in api.objects
 
 
+async def test_what_ails_before_does_not_count_as_what_is_needed(api: FakeApi, kube: Kube) -> None:
+    claim = an_object("v1", "PersistentVolumeClaim", "data")
+    late = an_object("v1", "PriorityClass", "late", "1")
+    late["apiVersion"] = "scheduling.k8s.io/v1"
+    done = await install(kube, [claim, late], Terms("mine", settled=True))
+    assert [one.name for one in done.found] == ["PersistentVolumeClaim data"]
+
+
 async def applied(api: FakeApi, kube: Kube, *manifests: Manifest) -> list[AppliedObject]:
     await install(kube, manifests, Terms("mine", settled=True))
     return [one for one in await inventory_entries(kube, manifests) if one is not None]
