@@ -52,8 +52,14 @@ def test_which_version_addons_are_rendered_for(
 ) -> None:
     at = "2026-01-01T00:00:00Z"
     upgrade = {
-        **{"from": OLD, "to": NEW, "hop": NEW, "hopFrom": OLD, "step": step},
-        **{"since": at, "movedAt": at, "backingOut": backs},
+        "from": OLD,
+        "to": NEW,
+        "hop": NEW,
+        "hopFrom": OLD,
+        "step": step,
+        "since": at,
+        "movedAt": at,
+        "backingOut": backs,
     }
     status = {"endpoint": "https://192.0.2.10:31443", "version": OLD, "upgrade": upgrade}
     cluster = a_cluster(status=status, version=NEW)
