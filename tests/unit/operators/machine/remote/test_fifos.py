@@ -1,0 +1,28 @@
+"""Places at which scripts of tests wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.unit.operators.machine.remote import fifos
+
+
+async def test_a_script_waits_until_it_is_told_to_go_on(tmp_path: Path) -> None:
+    gate = fifos.Gate(tmp_path)
+    with subprocess.Popen(["sh", "-c", gate.script], stdout=subprocess.PIPE) as script:
+        await gate.reached()
+        assert script.poll() is None
+        await gate.open()
+        assert script.communicate()[0] == b"go on\n"
+
+
+async def test_whoever_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(TimeoutError):
+        await fifos.read(fifo, within=0.1)
+    with pytest.raises(TimeoutError):
+        await fifos.write(fifo, "go on\n", within=0.1)
