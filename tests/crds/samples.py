@@ -217,6 +217,38 @@ FULL: dict[str, list[Spec]] = {
         {**_ADDON, "source": {"builtin": "flannel"}},
         {**_ADDON, "source": {"inline": "kind: ConfigMap"}},
         {**_ADDON, "source": {"configMap": "templates"}},
+        {
+            **_ADDON,
+            "kubernetes": ">=1.34 <1.38",
+            "valuesFrom": [
+                {"secret": "passwords", "key": "web.yaml", "optional": True},
+                {"configMap": "sizes"},
+            ],
+            "source": {
+                "helm": {
+                    "repository": "oci://registry.example:5000/charts",
+                    "chart": "web",
+                    "version": "^1.2 || ~2.0.1",
+                    "namespace": "web",
+                    "createNamespace": True,
+                    "releaseName": "front",
+                    "apiVersions": ["monitoring.coreos.com/v1"],
+                    "hooks": "Ignore",
+                    "secret": "registry",
+                    "ca": "-----BEGIN CERTIFICATE-----",
+                }
+            },
+        },
+        {
+            **_ADDON,
+            "source": {
+                "oci": {
+                    "reference": f"registry.example:5000/team/addon:1.2@sha256:{'0' * 64}",
+                    "secret": "registry",
+                    "ca": "-----BEGIN CERTIFICATE-----",
+                }
+            },
+        },
     ],
     "Cluster": [
         {

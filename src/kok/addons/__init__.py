@@ -5,6 +5,7 @@ Below the API, whose CRDs list their names. What is rendered of them is the clus
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,8 @@ class BuiltinAddon:
     """Manifests as YAML documents with Jinja2 expressions."""
     values: Mapping[str, Any]
     """Every value that it takes, with its default."""
+    values_schema: Mapping[str, Any] | None = None
+    """JSON schema of its values, if it has one."""
 
 
 def _index() -> dict[str, dict[str, Any]]:
@@ -52,4 +55,9 @@ def builtin_addon(name: str) -> BuiltinAddon:
     if name not in NAMES:
         raise KeyError(name)
     values = yaml.safe_load(_text(name, "values.yaml")) or {}
-    return BuiltinAddon(_text(name, "manifests.yaml.j2"), values)
+    schema = files("kok.addons").joinpath(name, "values.schema.json")
+    return BuiltinAddon(
+        template=_text(name, "manifests.yaml.j2"),
+        values=values,
+        values_schema=json.loads(schema.read_text(encoding="utf-8")) if schema.is_file() else None,
+    )

@@ -39,10 +39,19 @@ CHOICES = (
         of(
             "Addon",
             "spec.source",
-            "spec.source: write exactly one of builtin, inline and configMap",
+            "spec.source: write exactly one of builtin, inline, configMap, helm and oci",
             {"source": wrong},
         )
         for wrong in ({}, {"builtin": "coredns", "inline": "kind: ConfigMap"})
+    ),
+    *(
+        of(
+            "Addon",
+            "spec.valuesFrom[0]",
+            "spec.valuesFrom: write either secret or configMap",
+            {"source": {"builtin": "coredns"}, "valuesFrom": [wrong]},
+        )
+        for wrong in ({"optional": True}, {"secret": "one", "configMap": "two"})
     ),
     of(
         "Addon",

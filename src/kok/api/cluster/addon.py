@@ -7,42 +7,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from kok import addons
+from kok.api.cluster.addonsource import AddonSource, ResolvedSource, ValuesFrom, VersionRange
 from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules, says
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
-
-
-class AddonSource(ApiModel):
-    """Where the templates come from; exactly one of the fields."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "spec.source: write exactly one of builtin, inline and configMap",
-                "(has(self.builtin) ? 1 : 0) + (has(self.inline) ? 1 : 0) + "
-                "(has(self.configMap) ? 1 : 0) == 1",
-            )
-        )
-    )
-
-    builtin: str | None = Field(
-        default=None,
-        max_length=40,
-        json_schema_extra=rules(
-            rule(
-                "'spec.source.builtin: ' + self + ' is not known; write one of "
-                + ", ".join(addons.NAMES)
-                + "'",
-                "self in [" + ", ".join(f"'{a}'" for a in addons.NAMES) + "]",
-                expression=True,
-            )
-        ),
-    )
-    """One that comes with KOK."""
-    inline: str | None = Field(default=None, max_length=262144)
-    """Manifests as YAML documents with Jinja2 expressions."""
-    config_map: str | None = Field(default=None, max_length=253)
-    """ConfigMap in the same namespace whose keys hold such documents, applied in order of keys."""
-
 
 FieldPath = Annotated[
     str,
@@ -87,6 +54,11 @@ class AddonSpec(ApiModel):
     """The templates."""
     values: FreeForm = Field(default_factory=dict)
     """Values for the templates, over their defaults; templates see them as `values`."""
+    values_from: list[ValuesFrom] = Field(default_factory=list, max_length=16)
+    """More values, each over the ones before it; `values` goes over them all."""
+    kubernetes: VersionRange | None = None
+    """Versions of Kubernetes that it is for, such as `>=1.34 <1.37`; on a Cluster of another version
+    nothing is changed."""
     depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Addon objects of the same namespace that must be Ready before this one is applied."""
     ignore: list[IgnoredFields] = Field(default_factory=list, max_length=64)
@@ -129,7 +101,9 @@ class AddonStatus(Status):
     """What is applied."""
 
     version: str | None = None
-    """Version of what is applied, for built-in addons."""
+    """Version of what is applied: of a built-in addon, a chart, or the tag of an artifact."""
+    source: ResolvedSource | None = None
+    """What the chart or artifact was found to be."""
     kubernetes_version: str | None = Field(default=None, max_length=32)
     """Version of Kubernetes that what is applied was rendered for."""
     revision: str | None = Field(default=None, max_length=64)

@@ -195,10 +195,31 @@ TEMPLATE_INVALID: Final = "TemplateInvalid"
 """An addon's templates cannot be rendered, or do not give Kubernetes objects, or more than
 1000 of them, or more than 200,000 values in these."""
 VALUES_INVALID: Final = "ValuesInvalid"
-"""`spec.values` has a field that the built-in addon (or the kube-proxy of this version) does not
-take, a value of another type, or is nested too deeply."""
+"""Values have a field that the built-in addon (or the kube-proxy of this version) does not take, one
+that its schema or that of a chart does not allow, or are nested too deeply; the message has its
+path. Or what `spec.valuesFrom` names holds no map."""
+VALUES_MISSING: Final = "ValuesMissing"
+"""A Secret or ConfigMap of `spec.valuesFrom`, or the key in it, does not exist. Create it, or write
+`optional: true`."""
 SOURCE_MISSING: Final = "SourceMissing"
-"""The ConfigMap with an addon's templates does not exist or is empty."""
+"""The ConfigMap with an addon's templates does not exist or is empty; a repository has no such chart,
+version or artifact; or the Secret with the credentials for it does not exist."""
+SOURCE_UNREACHABLE: Final = "SourceUnreachable"
+"""The repository of a chart or artifact does not answer, or not as it should. What is applied stays, and
+it is asked again."""
+SOURCE_REFUSED: Final = "SourceRefused"
+"""The repository of a chart or artifact asks for other credentials."""
+SOURCE_INVALID: Final = "SourceInvalid"
+"""What the repository has is no chart or artifact, is too large, is not what its digest says, or is not
+what it was when it was first looked up."""
+HOOKS_REFUSED: Final = "HooksRefused"
+"""The chart has hooks that only Helm itself would run. Switch them off by the chart's values, or
+leave them out by `hooks: Ignore`."""
+HELM_MISSING: Final = "HelmMissing"
+"""The operator has no program `helm`, which its image holds: set `KOK_HELM` to the path of one."""
+KUBERNETES_UNSUPPORTED: Final = "KubernetesUnsupported"
+"""The Cluster runs a version of Kubernetes that `spec.kubernetes` or the chart does not allow. What is
+applied stays as it is."""
 OBJECT_TAKEN: Final = "ObjectTaken"
 """Another Addon already applies one of the objects."""
 OBJECT_OWNED: Final = "ObjectOwned"

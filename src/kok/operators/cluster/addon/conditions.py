@@ -16,6 +16,10 @@ from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 
 _AWAY = frozenset({ANSWER_TOO_LARGE, reasons.CLUSTER_UNREACHABLE, reasons.WAITING_FOR_CLUSTER})
 """Reasons for which nothing can be seen of what was applied."""
+_SAME = frozenset(
+    {reasons.KUBERNETES_UNSUPPORTED, reasons.SOURCE_REFUSED, reasons.SOURCE_UNREACHABLE}
+)
+"""Reasons for which nothing was changed of what was applied before."""
 _APPLIED = Verdict(True, reasons.AS_WANTED, "all objects are applied")
 
 
@@ -80,7 +84,7 @@ def _verdicts(
 def _stopped(addon: Addon, stop: ReconcileStop) -> tuple[Verdict, Verdict]:
     """What an interrupted pass can still say."""
     current = addon.status.observed_generation == addon.metadata.generation
-    if stop.reason in _AWAY and current and addon.status.is_true(reasons.APPLIED):
+    if stop.reason in _AWAY | _SAME and current and addon.status.is_true(reasons.APPLIED):
         # What was applied is still there; only how it is cannot be seen.
         return _APPLIED, Verdict(None, stop.reason, stop.message)
     verdict = Verdict(False, stop.reason, stop.message)

@@ -38,6 +38,18 @@ async def observe(kube: Kube, addon: Addon) -> AddonView:
     return AddonView(cluster, tuple(needed))
 
 
+def parts_of(addon: Addon) -> frozenset[tuple[str, str]]:
+    """Kinds and names of the Secrets and ConfigMaps that it is made of, in its namespace."""
+    spec = addon.spec
+    found: list[tuple[str, str | None]] = [("ConfigMap", spec.source.config_map)]
+    for source in spec.values_from:
+        found += [("Secret", source.secret), ("ConfigMap", source.config_map)]
+    for repository in (spec.source.helm, spec.source.oci):
+        if repository is not None:
+            found.append(("Secret", repository.secret))
+    return frozenset((kind, name) for kind, name in found if name)
+
+
 async def read_cluster(kube: Kube, addon: Addon) -> Cluster | None:
     """The Cluster of an Addon. Raises `KubeError`, `Unreadable`."""
     kind = Cluster.info.kind

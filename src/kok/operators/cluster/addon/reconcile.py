@@ -20,7 +20,7 @@ from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies
 from kok.operators.cluster.addon.delete import Removal
 from kok.operators.cluster.addon.health import judge
-from kok.operators.cluster.addon.observe import AddonView
+from kok.operators.cluster.addon.observe import AddonView, parts_of
 from kok.operators.cluster.addon.rollout import Rollout
 from kok.operators.cluster.businesscluster.connections import Connection, Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
@@ -50,6 +50,9 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         self.wakes_on: Sequence[Wake] = (
             Wake(Cluster.info.kind, key=wakeups.of_cluster),
             Wake(Addon.info.kind, key=wakeups.of_addon),
+            # What Addons are made of; of it no more than metadata is watched.
+            Wake(kinds.SECRET, key=wakeups.of_secret),
+            Wake(kinds.CONFIGMAP, key=wakeups.of_config_map),
         )
 
     async def observe(self, p: Pass[Addon]) -> AddonView:
@@ -58,6 +61,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         self._wakeups.register(
             addon.namespace, addon.name, addon.spec.cluster, addon.spec.depends_on, p.wake
         )
+        self._wakeups.register_parts((addon.namespace, addon.name), parts_of(addon))
         return await observe_.observe(p.kube, addon)
 
     def decide(self, p: Pass[Addon], view: AddonView) -> AddonDecision:
@@ -83,10 +87,11 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             raise AssertionError("a Cluster that is missing has no context")
         async with self._bundles.held(p.kube, p.obj, decision.context) as made:
             require_dependencies(p.obj, view)
+            await self._record(p, made)
             connection = await self._answering(p, cluster)
             # The next pass where nothing happens comes about that late, and compares all.
             rollout = Rollout(p, connection, self._settings.recheck / 2)
-            done = await rollout.apply(made.manifests)
+            done = await rollout.apply(made.manifests, made.namespace)
             outcome.workloads = done.found
             if done.waits is None:
                 outcome.version, outcome.applied = made.version, True
@@ -143,7 +148,14 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         if health.holds is not True:
             # What pods say changes without their workload.
             return LOOK_AGAIN if asked else ASK_PODS.total_seconds()
-        return LOOK_AGAIN if p.obj.spec.source.config_map is not None else None
+        return None
+
+    async def _record(self, p: Pass[Addon], made: Bundle) -> None:
+        """What the source was found to be holds from now on, whoever goes on after us."""
+        if p.status.source != made.source:
+            p.status.source = made.source
+            if made.source is not None and not p.paused:
+                await p.latch()
 
     async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection:
         """The business cluster, if it is known to answer: a dead one is not waited for here."""

@@ -19,6 +19,7 @@ from kok.operators.cluster.addon.applying.install import (
     unreachable_as_wait,
 )
 from kok.operators.cluster.addon.applying.inventory import (
+    in_namespace,
     kind_of_entry,
     merge_inventory,
     stale_entries,
@@ -53,32 +54,35 @@ class Rollout:
         self.look_again: float | None = None
         """Seconds after which they are to be looked at, though nothing is seen to change."""
 
-    async def apply(self, manifests: Sequence[Manifest]) -> Installed:
+    async def apply(self, manifests: Sequence[Manifest], namespace: str = "default") -> Installed:
         """Applies all that is not there, and removes what is not wanted any more.
 
+        `namespace` is that of what names none.
         `Installed.waits` says whether a wave is yet to come. Raises `Wait` and `Invalid`.
         """
         p, followed = self._p, self._connection.followed
         self.revision = intent_hash({"objects": manifests})
-        key = (self.revision, p.obj.metadata.generation)
+        key = (self.revision, namespace, p.obj.metadata.generation)
         known = followed.settled(p.obj.name)
         now = p.clock.monotonic()
         if known is not None and known.key == key and now - known.at < self._recheck:
             return Installed(list(known.found))
         # What is seen to change from here on is looked at again.
         changes = followed.changes(p.obj.name)
-        done, watched = await self._brought(manifests)
+        done, watched = await self._brought(manifests, namespace)
         if not watched:
             self.look_again = RESYNC
         elif done.waits is None and done.fought is None and self.look_again is None:
             followed.settle(p.obj.name, changes, Settled(key, now, tuple(done.found)))
         return done
 
-    async def _brought(self, manifests: Sequence[Manifest]) -> tuple[Installed, bool]:
+    async def _brought(
+        self, manifests: Sequence[Manifest], namespace: str
+    ) -> tuple[Installed, bool]:
         p = self._p
         kube = p.guarded(self._connection.kube)
         with unreachable_as_wait(p):
-            wanted = await inventory_entries(kube, manifests)
+            wanted = await inventory_entries(kube, manifests, namespace)
         known = [one for one in wanted if one is not None]
         before = list(p.status.inventory)
         p.status.inventory = merge_inventory(before, known)
@@ -89,9 +93,8 @@ class Rollout:
         # Recorded before anything is applied, so that nothing can be left behind.
         if p.status.inventory != before and not p.paused:
             await p.latch()
-        done = await self._install(
-            kube, [m for m, a in zip(manifests, wanted, strict=True) if a is not None]
-        )
+        both = zip(manifests, wanted, strict=True)
+        done = await self._install(kube, [in_namespace(m, a) for m, a in both if a is not None])
         _require_kinds(manifests, wanted)
         if done.waits is None:
             await self._prune(kube, stale_entries(before, known), known, done)

@@ -26,19 +26,23 @@ KIND_LATER = 5.0
 
 
 async def inventory_entries(
-    kube: Kube, manifests: Sequence[Manifest]
+    kube: Kube, manifests: Sequence[Manifest], namespace: str = "default"
 ) -> list[AppliedObject | None]:
     """The inventory's entries of manifests; None for kinds that are not there (yet).
 
-    Raises `Invalid` for a wave that is none.
+    `namespace` is that of what names none, and of kinds that have one. Raises `Invalid` for a wave
+    that is none.
     """
     waves = [wave_of(manifest) for manifest in manifests]
-    return await all_of(map(_inventory_entry, [kube] * len(waves), manifests, waves))
+    both = zip(manifests, waves, strict=True)
+    return await all_of(_inventory_entry(kube, one, wave, namespace) for one, wave in both)
 
 
-async def _inventory_entry(kube: Kube, manifest: Manifest, wave: int) -> AppliedObject | None:
+async def _inventory_entry(
+    kube: Kube, manifest: Manifest, wave: int, namespace: str
+) -> AppliedObject | None:
     try:
-        return inventory_entry(manifest, await kube.resolve(manifest), wave)
+        return inventory_entry(manifest, await kube.resolve(manifest), wave, namespace)
     except NotFound:
         return None
 

@@ -8,18 +8,28 @@ from kok.api.cluster.addon import AppliedObject
 from kok.api.meta import Kind, Manifest
 
 
-def inventory_entry(manifest: Manifest, kind: Kind, wave: int = 0) -> AppliedObject:
-    """The inventory's entry of a manifest."""
+def inventory_entry(
+    manifest: Manifest, kind: Kind, wave: int = 0, namespace: str = "default"
+) -> AppliedObject:
+    """The inventory's entry of a manifest; `namespace` is that of one that names none."""
     meta = manifest["metadata"]
     return AppliedObject(
         group=kind.group,
         version=kind.version,
         kind=kind.kind,
         plural=kind.plural,
-        namespace=str(meta.get("namespace") or "default") if kind.namespaced else "",
+        namespace=str(meta.get("namespace") or namespace) if kind.namespaced else "",
         name=str(meta["name"]),
         wave=wave,
     )
+
+
+def in_namespace(manifest: Manifest, entry: AppliedObject) -> Manifest:
+    """The manifest with the namespace that its entry says; `default` goes without saying."""
+    meta = manifest["metadata"]
+    if entry.namespace in {"", "default"} or meta.get("namespace"):
+        return manifest
+    return {**manifest, "metadata": {**meta, "namespace": entry.namespace}}
 
 
 def kind_of_entry(applied: AppliedObject) -> Kind:
