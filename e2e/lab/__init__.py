@@ -60,6 +60,7 @@ In Python everything is asynchronous::
     await lab.want_s3() -> S3     endpoint, access_key, secret_key, region, ca (PEM); buckets and
                                   objects can be made, looked at and damaged
     await lab.want_konnectivity() the images of tunnels into business clusters
+    await lab.want_addons()       the images of further built-in addons
     await lab.enforce_policies()  NetworkPolicies hold in the meta cluster, by sigs.k8s.io's
                                   kube-network-policies; lab.ignore_policies() ends it
     await lab.prepull("registry.k8s.io/kube-apiserver:v1.36.4") onto the meta hosts

@@ -334,6 +334,19 @@ class Lab:
             await graph.run(progress)
         await self.prepull(catalog.PROXY_SERVER)
 
+    async def want_addons(self, console: Console | None = None) -> None:
+        """The images of those built-in addons are served that no lab has by itself."""
+        sources = ("metrics-server", "traefik", "kube-network-policies")
+        await self.supplies.decide(*(item for each in sources for item in programs_of(each)))
+        graph = Graph()
+        plan = BuildPlan(self.supplies, graph)
+        toolbox = plan.rootfs(rootfs.TOOLBOX)
+        built = [plan.programs(source) for source in sources]
+        plan.serve_images("addons", catalog.addons(), *built, toolbox)
+        plan.forget_sources()
+        async with reporter(console or Console()) as progress:
+            await graph.run(progress)
+
     async def enforce_policies(self, console: Console | None = None) -> None:
         """NetworkPolicies are enforced in the meta cluster, until `ignore_policies`."""
         graph = Graph()

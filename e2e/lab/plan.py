@@ -191,7 +191,7 @@ class BuildPlan:
             further=(
                 self.serve_images("coredns", (catalog.coredns(),), coredns),
                 self.serve_images("flannel", catalog.flannel(), flannel, plugin, toolbox),
-                self.serve_images("local-path", (catalog.local_path(),), local_path),
+                self.serve_images("local-path", (catalog.local_path(),), local_path, toolbox),
                 self.serve_images("tools", catalog.tools(), toolbox),
             ),
             artifacts=(binaries, base),

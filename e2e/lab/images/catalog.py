@@ -21,6 +21,8 @@ BUSYBOX = "docker.io/library/busybox:1.35.0"
 NETWORK_POLICIES = "registry.k8s.io/networking/kube-network-policies:v0.8.0"
 PROXY_SERVER = "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0"
 PROXY_AGENT = "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0"
+METRICS_SERVER = "registry.k8s.io/metrics-server/metrics-server:v0.9.0"
+TRAEFIK = "docker.io/library/traefik:v3.7.13"
 DEVICE_PLUGIN = "nvcr.io/nvidia/k8s-device-plugin:v0.17.4"
 TOOLBOX = "kok.dev/lab/toolbox:bookworm"
 
@@ -108,8 +110,10 @@ def coredns() -> Image:
 
 
 def local_path() -> Image:
+    """With a shell, as upstream's: the built-in addon makes and removes directories by it."""
     name = "local-path-provisioner"
-    return Image(LOCAL_PATH, {f"/usr/bin/{name}": program(name)}, entrypoint=(name,))
+    programs = {f"/usr/bin/{name}": program(name)}
+    return Image(LOCAL_PATH, programs, base=rootfs.TOOLBOX, entrypoint=(name,))
 
 
 def flannel() -> tuple[Image, ...]:
@@ -130,13 +134,22 @@ def flannel() -> tuple[Image, ...]:
 
 def network_policies() -> Image:
     """What enforces NetworkPolicies, beside the tools that lead packets to it."""
-    name = "kube-network-policies"
     return Image(
         NETWORK_POLICIES,
-        {f"{_BIN}/{name}": program(name)},
+        # Debian's /bin is /usr/bin: it is /bin/netpol, as upstream.
+        {"/usr/bin/netpol": program("kube-network-policies")},
         base=rootfs.TOOLBOX,
-        entrypoint=(f"{_BIN}/{name}",),
+        entrypoint=("/usr/bin/netpol",),
     )
+
+
+def traefik() -> Image:
+    return Image(TRAEFIK, {f"{_BIN}/traefik": program("traefik")}, entrypoint=(f"{_BIN}/traefik",))
+
+
+def metrics_server() -> Image:
+    name = "metrics-server"
+    return Image(METRICS_SERVER, {f"/{name}": program(name)}, entrypoint=(f"/{name}",))
 
 
 def konnectivity() -> tuple[Image, ...]:
@@ -145,6 +158,11 @@ def konnectivity() -> tuple[Image, ...]:
         Image(reference, {f"/{name}": program(name)}, entrypoint=(f"/{name}",))
         for reference, name in ((PROXY_SERVER, "proxy-server"), (PROXY_AGENT, "proxy-agent"))
     )
+
+
+def addons() -> tuple[Image, ...]:
+    """Images of those built-in addons that a lab has only on request."""
+    return metrics_server(), traefik(), network_policies()
 
 
 def device_plugin() -> Image:

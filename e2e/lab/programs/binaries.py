@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -235,12 +236,34 @@ class Builder:
             others = await self._upstream(work, shared, shared.version)
             overrides = {**gomod.libraries(others, shared.version), **overrides}
             upstream = replace(upstream, go=gomod.later(upstream.go, others.go))
+        if source.laid:
+            overrides = {**overrides, **await self._altered(work, source, version, upstream)}
         modules = source.modules(item.name for item in items)
         text = gomod.render(upstream, modules, version, overrides)
         (work / "go.mod").write_text(text)
         for name, content in source.files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(content)
+
+    async def _altered(
+        self, work: Path, source: Source, version: str, upstream: gomod.Upstream
+    ) -> dict[str, str]:
+        """Copies of modules with other texts of some files, and the replacements by these."""
+        versions = {**dict(upstream.requires), source.module: version}
+        places: dict[str, str] = {}
+        for file, text in source.laid.items():
+            module, _, path = file.partition("//")
+            if module not in places:
+                wanted = f"{module}@{versions[module]}"
+                found = await run(
+                    *(self.go, "mod", "download", "-json", wanted),
+                    env=self._environment(source),
+                    cwd=work,
+                )
+                places[module] = f"./modules/{len(places)}"
+                copy_module(Path(json.loads(found)["Dir"]), work / places[module])
+            (work / places[module] / path).write_text(text)
+        return places
 
     async def _upstream(self, work: Path, source: Source, version: str) -> gomod.Upstream:
         """What the go.mod of a source says."""
@@ -294,6 +317,13 @@ class Builder:
             "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "1200MiB"),
             "CGO_ENABLED": "1" if static_cgo else "0",
         }
+
+
+def copy_module(module: Path, target: Path) -> None:
+    """The files of a module that may be changed, whereas those of Go's cache may not."""
+    shutil.copytree(module, target, copy_function=shutil.copyfile)
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)
 
 
 def _write_origin(folder: Path, download: Download) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from e2e.lab.programs import traefik
 from e2e.lab.programs.wheels import KUBECTL
 
 KUBERNETES = "v1.37.1"
@@ -28,7 +29,8 @@ class Source:
     v), {bare} (without), {major} and {minor}. ``static_cgo`` is for programs that need cgo; they are linked without
     shared libraries, so that they run in any image, by ``extldflags``. ``tags`` are Go's build tags. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
-    begins with ``./`` is made of them. ``wheel`` names the package of PyPI whose wheels hold the
+    begins with ``./`` is made of them. ``laid`` has files of modules, as ``module//path``, and the text
+    that they are built with instead. ``wheel`` names the package of PyPI whose wheels hold the
     programs; versions that it lacks are built. ``libraries`` names the source whose versions of common
     libraries it is built with, so that these are compiled once for both. ``seconds`` is how long a
     build takes on a quiet machine of two cores, after those that stand before it here.
@@ -46,6 +48,7 @@ class Source:
     on_request: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    laid: Mapping[str, str] = field(default_factory=dict)
     wheel: str = ""
     libraries: str = ""
     seconds: float = 0.0
@@ -105,6 +108,8 @@ _COREDNS_MAIN = "\n".join(
 )
 
 _KONNECTIVITY = "sigs.k8s.io/apiserver-network-proxy"
+
+_METRICS_SERVER = "sigs.k8s.io/metrics-server"
 
 _NVIDIA = "github.com/NVIDIA"
 # NVIDIA's libraries come with the driver, and are looked for when a program runs.
@@ -240,6 +245,27 @@ SOURCES: tuple[Source, ...] = (
         {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
         on_request=True,
         seconds=60,
+    ),
+    Source(
+        "metrics-server",
+        _METRICS_SERVER,
+        "v0.9.0",
+        _below(f"{_METRICS_SERVER}/cmd", "metrics-server"),
+        ldflags="-X k8s.io/client-go/pkg/version.gitVersion={version}",
+        on_request=True,
+        seconds=90,
+    ),
+    Source(
+        "traefik",
+        traefik.MODULE,
+        "v3.7.13",
+        _below(f"{traefik.MODULE}/cmd", "traefik"),
+        ldflags=f"-X {traefik.MODULE}/pkg/version.Version={{version}}",
+        on_request=True,
+        replaces={traefik.EXT: "./ext"},
+        files=traefik.FILES,
+        laid=traefik.LAID,
+        seconds=240,
     ),
     Source(
         "konnectivity",

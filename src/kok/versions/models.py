@@ -95,7 +95,7 @@ class KubernetesMinor(_Fact):
     patches: tuple[AVersion, ...]
     """Patch levels that KOK is built against; others of the minor are accepted too."""
     etcd: EtcdPairing
-    addons: dict[str, str]
+    tags: dict[str, str]
     """Tags of images whose versions are not Kubernetes' own, by the image's name."""
     host_components: dict[str, str]
     """Default versions of the software on nodes, by the Component's name; the kubelet has the
@@ -163,7 +163,7 @@ class Images(_Fact):
     registry: str
     """Of a repository that names none."""
     repositories: dict[str, str]
-    """By the image's name; but for etcd, which has versions of its own."""
+    """By the image's name; but for those of addons, and etcd, which has versions of its own."""
     etcd: str
     etcd_tag: str
     """Form of etcd's tags, with `{version}`."""

@@ -16,6 +16,7 @@ from importlib.resources import files
 
 import yaml
 
+from kok.addons import IMAGES
 from kok.versions.errors import UnknownVersion
 from kok.versions.models import Data, EtcdMinor, KubernetesMinor
 from kok.versions.number import Minor, Version, parse, parse_minor
@@ -56,10 +57,12 @@ class KubernetesRelease:
     def image(self, name: str, registry: str = "") -> str:
         """Image of what belongs to this version.
 
-        `name` is one of `images.repositories` in the data file; `registry` overrides the public
-        ones. Raises `KeyError` for any other.
+        `name` is one of `images.repositories` in the data file, or an image of a built-in addon;
+        `registry` overrides the public ones. Raises `KeyError` for any other.
         """
-        tag = self.facts.addons.get(name, self.tag)
+        if (own := IMAGES.get(name)) is not None:
+            return image(registry, own.repository, own.tag or self.tag)
+        tag = self.facts.tags.get(name, self.tag)
         return image(registry, data().images.repositories[name], tag)
 
 

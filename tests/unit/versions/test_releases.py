@@ -72,6 +72,10 @@ IMAGES = {
     "konnectivity-server": "registry.k8s.io/kas-network-proxy/proxy-server:v0.34.0",
     "konnectivity-agent": "registry.k8s.io/kas-network-proxy/proxy-agent:v0.34.0",
     "nvidia-device-plugin": "nvcr.io/nvidia/k8s-device-plugin:v0.17.4",
+    "metrics-server": "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
+    "local-path": "docker.io/rancher/local-path-provisioner:v0.0.30",
+    "traefik": "docker.io/library/traefik:v3.7.13",
+    "kube-network-policies": "registry.k8s.io/networking/kube-network-policies:v0.8.0",
 }
 
 

@@ -14,7 +14,7 @@ from kok.operators.cluster.addon import conditions as conditions_
 from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
 from kok.operators.cluster.addon.applying.install import Installed, unreachable_as_wait
-from kok.operators.cluster.addon.bundle import LOOK_AGAIN, BundleRenderer
+from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer
 from kok.operators.cluster.addon.conditions import AddonOutcome
 from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies

@@ -11,6 +11,9 @@ from e2e.lab.images.catalog import Image
 from e2e.lab.programs.binaries import Program, in_wheel, program
 from e2e.lab.programs.sources import BY_NAME, KUBERNETES_PREVIOUS, SOURCES, Source
 
+from kok.addons import IMAGES
+from kok.versions import kubernetes
+
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_every_program_lies_in_a_module_of_its_source(source: Source) -> None:
@@ -107,6 +110,9 @@ def _served() -> list[Image]:
         catalog.local_path(),
         *catalog.flannel(),
         *catalog.tools(),
+        *catalog.konnectivity(),
+        *catalog.addons(),
+        catalog.device_plugin(),
     ]
 
 
@@ -119,6 +125,11 @@ def test_images_have_the_names_that_a_cluster_pulls() -> None:
         "registry.k8s.io/coredns/coredns:v1.14.7",
         "registry.k8s.io/pause:3.10.1",
     } <= references
+
+
+def test_every_image_of_a_built_in_addon_can_be_had_in_a_lab() -> None:
+    release = kubernetes("1.37.1")
+    assert {release.image(name) for name in IMAGES} <= {image.reference for image in _served()}
 
 
 def test_no_two_images_share_a_place_in_the_registry() -> None:
