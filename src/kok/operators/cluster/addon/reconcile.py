@@ -14,6 +14,7 @@ from kok.operators.cluster.addon import conditions as conditions_
 from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
 from kok.operators.cluster.addon.applying.install import Installed, unreachable_as_wait
+from kok.operators.cluster.addon.applying.rollout import Rollout
 from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer
 from kok.operators.cluster.addon.conditions import AddonOutcome
 from kok.operators.cluster.addon.crashes import pod_error
@@ -21,7 +22,6 @@ from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, re
 from kok.operators.cluster.addon.delete import Removal
 from kok.operators.cluster.addon.health import judge
 from kok.operators.cluster.addon.observe import AddonView, parts_of
-from kok.operators.cluster.addon.rollout import Rollout
 from kok.operators.cluster.businesscluster.connections import Connection, Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
