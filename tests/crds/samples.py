@@ -124,6 +124,17 @@ _ADDON: Spec = {
     "cluster": "shop",
     "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
     "dependsOn": ["shop-coredns"],
+    "ignore": [
+        {
+            "kind": "Deployment",
+            "group": "apps",
+            "name": "app",
+            "namespace": "web",
+            "paths": ["/spec/replicas", "/metadata/annotations/a~1b", "/webhooks/*/clientConfig"],
+        },
+        {"kind": "ConfigMap"},
+    ],
+    "upgrade": "Before",
     "paused": True,
 }
 

@@ -27,6 +27,12 @@ WRONG = {
     ),
     "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
+    "write a JSON pointer such as /spec/replicas, with * for each entry of a list or map": (
+        "spec/replicas",
+        "/spec/a~2b",
+        "/spec/a~",
+        "",
+    ),
     "write a version such as 1.4.0, or a range such as >=1.34 <1.37, ^1.2, ~1.4 or 1.x; || stands "
     "between alternatives": ("latest", "", ">=", "1.2 | 1.3"),
     "write a repository such as https://charts.example/stable or oci://registry.example/charts, "

@@ -70,6 +70,8 @@ class Kube(Writes):
         """Differences that `kok.kube.apply.serverside` found the server to insist on, by object UID."""
         self.removals = RemovalLimit()
         """How often `kok.kube.apply.serverside` took out what others added to our objects."""
+        self.repairs = RemovalLimit(window=600.0)
+        """How often what others changed in objects was put right, where others may write them, too."""
         self.memory: PassMemory | None = None
         """What is told of all that is read, if anybody wants to know."""
         self.postponed: list[float] = []
@@ -205,14 +207,22 @@ class Kube(Writes):
         *,
         labels: Mapping[str, str] | str | None = None,
         fields: Mapping[str, str] | str | None = None,
+        bare: bool = False,
+        known: int | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """What is there (`ADDED`) and then every change, for ever; failures are retried, not raised."""
+        """What is there (`ADDED`) and then every change, for ever; failures are retried, not raised.
+
+        `bare`: with nothing but metadata of the objects. `known`: bytes of names and labels of all
+        objects, where that is to be less than of any watch.
+        """
         return watch(
             self._transport,
             kind,
             namespace,
             selector(labels, fields),
             partial(self._heed, _watch_of(kind)),
+            bare=bare,
+            known=known,
         )
 
     def _refuse_cut(self, found: Manifest, unread: Collection[str]) -> None:

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from kok import addons
 from kok.api.cluster.addonrollout import AddonOverride, AddonRollout, AddonStaging
 from kok.api.cluster.addonsource import AddonSource, ResolvedSource, ValuesFrom, VersionRange
 from kok.api.cluster.staging import ClusterSelector
-from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules
+from kok.api.fields import FreeForm, ObjectName, immutable, rule, rules, says
 from kok.api.meta import ApiModel, Column, KindInfo, ObjectMeta, Resource, Status, kok_kind
+
+FieldPath = Annotated[
+    str,
+    Field(
+        max_length=512,
+        pattern=r"^(/([^~/]|~0|~1)*)+$",
+        json_schema_extra=says(
+            "write a JSON pointer such as /spec/replicas, with * for each entry of a list or map"
+        ),
+    ),
+]
+
+
+class IgnoredFields(ApiModel):
+    """What somebody else decides on, of some of the addon's objects."""
+
+    kind: str = Field(min_length=1, max_length=63)
+    """Kind of the objects, such as `Deployment`."""
+    group: str | None = Field(default=None, max_length=253)
+    """Their API group, empty for the core group; any group if absent."""
+    name: str | None = Field(default=None, max_length=253)
+    """Name of the object; all of the kind if absent."""
+    namespace: str | None = Field(default=None, max_length=63)
+    """Their namespace; any if absent."""
+    paths: list[FieldPath] = Field(default_factory=list, max_length=32)
+    """Fields by JSON pointers (RFC 6901), such as `/spec/replicas`; `*` stands for each entry of a list
+    or map. Without any the object is created once and then left as it is."""
 
 
 class AddonSpec(ApiModel):
@@ -54,6 +82,12 @@ class AddonSpec(ApiModel):
     depends_on: list[ObjectName] = Field(default_factory=list, max_length=16)
     """Addon objects of the same namespace that must be Ready before this one is applied. Of one for many
     Clusters that is the one of the same Cluster."""
+    ignore: list[IgnoredFields] = Field(default_factory=list, max_length=64)
+    """Fields that are written when an object is created and never again: others change them on purpose.
+    """
+    upgrade: Literal["Before", "After"] | None = None
+    """Whether it is rendered for a new version of Kubernetes before or after the control plane runs it;
+    by default as the built-in addon says, and `After` for any other."""
     overrides: list[AddonOverride] = Field(default_factory=list, max_length=64)
     """With `clusters`: values for some of them."""
     rollout: AddonStaging | None = None
@@ -63,6 +97,13 @@ class AddonSpec(ApiModel):
     with `Orphan` left as an Addon of its own."""
     paused: bool = False
     """Stops all changes by the operator; the status is still kept."""
+
+    @property
+    def goes_before(self) -> bool:
+        """Whether it is rendered for a new version before the control plane runs that."""
+        if self.upgrade is not None:
+            return self.upgrade == "Before"
+        return self.source.builtin in addons.BEFORE
 
 
 class AppliedObject(ApiModel):
@@ -80,6 +121,8 @@ class AppliedObject(ApiModel):
     """Namespace; empty for kinds without."""
     name: str
     """Name."""
+    wave: int = 0
+    """In which wave it was applied; higher ones go first."""
 
 
 class AddonStatus(Status):
@@ -91,6 +134,8 @@ class AddonStatus(Status):
     """What the chart or artifact was found to be."""
     kubernetes_version: str | None = Field(default=None, max_length=32)
     """Version of Kubernetes that what is applied was rendered for."""
+    revision: str | None = Field(default=None, max_length=64)
+    """Hash of the objects as they were rendered when all of them were applied last."""
     objects: int = 0
     """Number of objects applied."""
     workloads: str | None = None

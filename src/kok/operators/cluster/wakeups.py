@@ -114,6 +114,11 @@ class Wakeups:
             if not self._dependents[other]:
                 del self._dependents[other]
 
+    def cluster_of(self, addon: Key) -> Key | None:
+        """The Cluster that an Addon said it belongs to."""
+        said = self._said.get(addon)
+        return said.cluster if said is not None else None
+
     def wake_addons(self, cluster: Key) -> None:
         """Wakes all Addons of a Cluster."""
         for wake in list(self._addons.get(cluster, {}).values()):

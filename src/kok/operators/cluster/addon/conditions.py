@@ -9,7 +9,7 @@ from datetime import datetime
 from kok.api.cluster.addon import Addon, AddonStatus
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.decide import AddonDecision
-from kok.operators.cluster.addon.health import Workload, counts
+from kok.operators.cluster.addon.health import ObjectHealth, counts
 from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
@@ -33,7 +33,9 @@ class AddonOutcome:
     """Of a built-in addon: that of its main image."""
     kubernetes_version: str | None = None
     """Of the Cluster that it was rendered for."""
-    workloads: Sequence[Workload] = ()
+    revision: str = ""
+    """Hash of the objects."""
+    workloads: Sequence[ObjectHealth] = ()
     health: Verdict | None = None
 
 
@@ -53,6 +55,7 @@ def report(
     if found.applied:
         status.version = found.version
         status.kubernetes_version = found.kubernetes_version
+        status.revision = found.revision
         status.workloads = counts(found.workloads)
     said = _verdicts(addon, decision, found, ended)
     if said is None:
