@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import subprocess
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ from tests.unit.operators.machine.remote import fifos
 
 async def test_a_script_waits_until_it_is_told_to_go_on(tmp_path: Path) -> None:
     gate = fifos.Gate(tmp_path)
-    with subprocess.Popen(["sh", "-c", gate.script], stdout=subprocess.PIPE) as script:
-        await gate.reached()
-        assert script.poll() is None
-        await gate.open()
-        assert script.communicate()[0] == b"go on\n"
+    script = await asyncio.create_subprocess_exec("sh", "-c", gate.script, stdout=PIPE)
+    await gate.reached()
+    assert script.returncode is None
+    await gate.open()
+    assert (await script.communicate())[0] == b"go on\n"
 
 
 async def test_whoever_never_comes_is_not_waited_for_for_ever(tmp_path: Path) -> None:
