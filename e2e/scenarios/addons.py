@@ -134,7 +134,7 @@ async def gone(w: Environment) -> None:
 
 def wanted(mode: str = "iptables") -> list[Manifest]:
     """`spec.addons` with all that are built in, and kube-proxy in that mode."""
-    proxy = {**dict(clusters.PROXY["values"]), "mode": mode}
+    proxy = {**clusters.PROXY["values"], "mode": mode}
     further = [{"name": name, "values": VALUES.get(name, {})} for name in FURTHER]
     return [{"name": "kube-proxy", "values": proxy}, *further]
 
