@@ -9,6 +9,7 @@ from e2e.lab.machine.cache import Cache
 from e2e.lab.programs.binaries import program
 from tests.unit.repository.chart.conftest import HELM_VERSION
 
+ROOT = Path(__file__).parents[6]
 DOCKERFILE = """\
 ARG BASE
 FROM ${BASE} AS build
@@ -93,3 +94,11 @@ def test_an_image_that_the_registry_holds_is_not_to_be_built(tmp_path: Path) -> 
     tags = "registry/docker/registry/v2/repositories/kok/kok/_manifests/tags"
     (cache.root / tags / tag).mkdir(parents=True)
     assert operator_image.pending(cache, root) == []
+
+
+def test_what_the_image_is_made_of_is_not_kept_from_whoever_builds_it() -> None:
+    copied = operator_image.copied((ROOT / "Dockerfile").read_text())
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {path for path in copied if f"!{path.split('/')[0]}" not in kept} <= {
+        line.removeprefix("!") for line in kept
+    }
