@@ -262,7 +262,7 @@ SOURCES: tuple[Source, ...] = (
         _below(f"{traefik.MODULE}/cmd", "traefik"),
         ldflags=f"-X {traefik.MODULE}/pkg/version.Version={{version}}",
         on_request=True,
-        replaces={traefik.EXT: "./ext"},
+        replaces=traefik.REPLACES,
         files=traefik.FILES,
         laid=traefik.LAID,
         seconds=240,

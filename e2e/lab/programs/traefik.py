@@ -14,6 +14,13 @@ MODULE = "github.com/traefik/traefik/v3"
 EXT = "github.com/traefik/traefik/dynamic/ext"
 _LEGO = "github.com/go-acme/lego/v5"
 
+REPLACES: Mapping[str, str] = {
+    EXT: "./ext",
+    # The revision that upstream names cannot be had from the module proxy.
+    "github.com/abbot/go-http-auth": "github.com/containous/go-http-auth "
+    "v0.4.1-0.20200324110947-a37a7636d23e",
+}
+"""Modules in place of those that upstream names."""
 FILES: Mapping[str, str] = {
     "ext/go.mod": f"module {EXT}\n\ngo 1.22\n",
     "ext/ext.go": "package ext\n\ntype HTTP struct{}\n\ntype Router struct{}\n",

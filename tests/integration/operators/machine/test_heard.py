@@ -12,7 +12,7 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import MACHINE, World, condition, running
 from tests.integration.operators.machine.test_hosts import prepared
 from tests.integration.operators.machine.test_kubenodes import CLUSTER
-from tests.unit.operators.machine.remote.fifos import Gate
+from tests.unit.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 from tests.unit.operators.machine.views import BOOTSTRAPPED
 

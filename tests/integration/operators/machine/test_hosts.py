@@ -19,7 +19,7 @@ from tests.integration.operators.machine.conftest import (
     condition,
     running,
 )
-from tests.unit.operators.machine.remote.fifos import Gate
+from tests.unit.fifos import Gate
 from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
 from kok.api.meta import Manifest

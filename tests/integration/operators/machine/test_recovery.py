@@ -16,7 +16,7 @@ from tests.integration.operators.machine.conftest import (
     condition,
 )
 from tests.integration.operators.machine.test_hosts import prepared, scripts
-from tests.unit.operators.machine.remote.fifos import Gate
+from tests.unit.fifos import Gate
 from tests.unit.operators.machine.remote.services import Services
 from tests.unit.operators.machine.sshd import FakeHost
 

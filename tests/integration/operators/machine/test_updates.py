@@ -27,7 +27,7 @@ from tests.integration.operators.machine.test_heard import (
     proven,
     through,
 )
-from tests.unit.operators.machine.remote.fifos import Gate
+from tests.unit.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 
 from kok.api.meta import Manifest

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import fifos
 
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, processor_time, run_limited
 
@@ -115,7 +116,7 @@ async def test_what_the_work_started_ends_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TELLS_AND_WAITS, str(pipe)]
     limits = Limits(programs=True, wall=PATIENT)
     work = asyncio.create_task(run_limited(subprocess.call, command, limits))
-    number = await asyncio.to_thread(pipe.read_text)
+    number = await fifos.read(pipe)
     handle = os.pidfd_open(int(number))
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
