@@ -39,8 +39,12 @@ _NAME = re.compile(r"(meta|worker)-([1-9]\d{0,2})")
 _BOOT_SECONDS = 60.0
 
 # In a container systemd reads its own arguments as those of the kernel. From 256 on it refuses control
-# groups v1, which the machine may have, unless it is told so; older ones take no notice.
-_INIT = ("/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
+# groups v1, which the machine may have, unless it is told so; older ones take no notice. Only outside of
+# containers does it share mounts, as pods that see those of their host ask for.
+_INIT = (
+    *("/bin/sh", "-c", 'mount --make-rshared / && exec "$0" "$@"'),
+    *("/sbin/init", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"),
+)
 
 _PREPARE = """\
 set -eu
