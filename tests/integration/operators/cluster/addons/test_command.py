@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,13 +13,12 @@ import pytest
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.cluster.conftest import ADDON, Workspace, running
 from tests.integration.operators.cluster.standin import StandIn
-from typer.testing import CliRunner
 
 from kok.api.meta import Kind
-from kok.cli.main import app
 from kok.kube import kinds
 from kok.kube.client import Kube
 
+ROOT = Path(__file__).parents[5]
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 OWN = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: '{{ values.a }}'}\n"
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
@@ -24,18 +26,25 @@ DAEMONSET = Kind("apps", "v1", "DaemonSet", "daemonsets")
 
 
 @pytest.fixture
-def run(
-    api_server: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Run:
+def run(api_server: ApiServer, namespace: str, tmp_path: Path) -> Run:
     """Runs `kok addons` in the test's namespace: exit code, output, errors."""
     config = tmp_path / "kubeconfig"
     config.write_text(api_server.kubeconfig())
-    monkeypatch.setenv("KUBECONFIG", str(config))
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(config),
+        "PYTHONPATH": str(ROOT / "src"),
+        "COLUMNS": "200",
+    }
+    command = (sys.executable, "-c", "from kok.cli.main import app; app()", "addons")
 
     async def start(*arguments: str) -> tuple[int, str, str]:
-        given = ["addons", *arguments, "-n", namespace]
-        found = await asyncio.to_thread(CliRunner().invoke, app, given)
-        return found.exit_code, found.stdout, found.stderr
+        # In a process of its own: this one prints what the operator logs.
+        process = await asyncio.create_subprocess_exec(
+            *command, *arguments, "-n", namespace, env=environment, stdout=PIPE, stderr=PIPE
+        )
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
 
     return start
 
