@@ -5,7 +5,8 @@
 #
 # BASE needs Python 3.11 or newer with venv; builder and result use the same one. Behind a private
 # package index: pass PIP_INDEX_URL, and for a private CA mount its file (--volume) and name it by
-# PIP_CERT. Neither ends up in the image.
+# PIP_CERT. Neither ends up in the image. Where get.helm.sh cannot be reached: mount a helm of that
+# version (--volume) and name its path by HELM.
 ARG BASE=docker.io/library/python:3.13-slim
 
 FROM ${BASE} AS build
@@ -28,8 +29,17 @@ RUN tools/bin/python -m hatchling build --target wheel --directory dist \
     && find /opt/kok -type d -name tests -prune -exec rm -rf {} + \
     && /opt/kok/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/kok/lib
 
+FROM ${BASE} AS helm
+ARG HELM
+ARG HELM_VERSION=v4.3.1
+WORKDIR /fetch
+COPY scripts/image_helm.py ./
+RUN python3 image_helm.py helm "${HELM_VERSION}" "${HELM}"
+
 FROM ${BASE}
 COPY --from=build /opt/kok /opt/kok
+# Renders the charts of Addons, in a process with limits.
+COPY --from=helm /fetch/helm /opt/kok/bin/helm
 # Libraries ask for a user name, and the number below has none.
 ENV PATH=/opt/kok/bin:$PATH \
     USER=kok \

@@ -72,7 +72,8 @@ def graph(
         _host(cluster, steps, f"worker-{index}", network, host)
     installed = _meta(cluster, steps, meta, (network, host), served)
     if operators:
-        _operator_image(supplies, cluster, steps, (services, python), installed)
+        needs = (services, python, served.helm)
+        _operator_image(supplies, cluster, steps, needs, installed)
     plan.forget_sources()
     return steps
 

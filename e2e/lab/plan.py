@@ -68,12 +68,14 @@ def programs_of(source: str, version: str | None = None) -> list[Program]:
 class Served:
     """The steps after which what a lab serves is there.
 
-    ``first`` are images that a meta cluster starts with, ``further`` those that it needs next.
+    ``first`` are images that a meta cluster starts with, ``further`` those that it needs next; ``helm``
+    goes into KOK's image.
     """
 
     first: tuple[str, ...]
     further: tuple[str, ...]
     artifacts: tuple[str, ...]
+    helm: str
 
 
 class BuildPlan:
@@ -180,7 +182,7 @@ class BuildPlan:
         plugin, flannel = self.programs("flannel-cni-plugin"), self.programs("flannel")
         coredns = self.programs("coredns")
         local_path = self.programs("local-path-provisioner")
-        self.programs("helm")
+        helm = self.programs("helm")
         pause = self._add("build pause", partial(builds.ensure_pause, self.supplies.cache))
         run = partial(_base_artifacts, self.supplies)
         base = self._add("artifacts containerd, cni, runc", run, (containerd, cni, services))
@@ -193,6 +195,7 @@ class BuildPlan:
                 self.serve_images("tools", catalog.tools(), toolbox),
             ),
             artifacts=(binaries, base),
+            helm=helm,
         )
 
     def serve_docker(self) -> str:

@@ -124,6 +124,17 @@ _ADDON: Spec = {
     "cluster": "shop",
     "values": {"replicas": 2, "deep": {"er": [1, "two"]}},
     "dependsOn": ["shop-coredns"],
+    "ignore": [
+        {
+            "kind": "Deployment",
+            "group": "apps",
+            "name": "app",
+            "namespace": "web",
+            "paths": ["/spec/replicas", "/metadata/annotations/a~1b", "/webhooks/*/clientConfig"],
+        },
+        {"kind": "ConfigMap"},
+    ],
+    "upgrade": "Before",
     "paused": True,
 }
 
@@ -206,6 +217,57 @@ FULL: dict[str, list[Spec]] = {
         {**_ADDON, "source": {"builtin": "flannel"}},
         {**_ADDON, "source": {"inline": "kind: ConfigMap"}},
         {**_ADDON, "source": {"configMap": "templates"}},
+        {
+            "clusters": _SELECTOR,
+            "source": {"builtin": "coredns"},
+            "overrides": [
+                {"names": ["shop"], "values": {"deep": {"er": None}}},
+                {"clusters": _SELECTOR, "values": {"replicas": 3}},
+            ],
+            "rollout": {
+                "waves": [
+                    {"name": "canary", "names": ["shop"], "maxParallel": 1, "soak": "1h"},
+                    {"name": "tenth", "percent": 10, "maxParallel": "25%"},
+                    {"name": "web", "selector": _SELECTOR},
+                    {"name": "rest"},
+                ],
+                "stopAfterFailures": "10%",
+                "progressDeadline": "5m",
+            },
+            "whenUnselected": "Orphan",
+        },
+        {
+            **_ADDON,
+            "kubernetes": ">=1.34 <1.38",
+            "valuesFrom": [
+                {"secret": "passwords", "key": "web.yaml", "optional": True},
+                {"configMap": "sizes"},
+            ],
+            "source": {
+                "helm": {
+                    "repository": "oci://registry.example:5000/charts",
+                    "chart": "web",
+                    "version": "^1.2 || ~2.0.1",
+                    "namespace": "web",
+                    "createNamespace": True,
+                    "releaseName": "front",
+                    "apiVersions": ["monitoring.coreos.com/v1"],
+                    "hooks": "Ignore",
+                    "secret": "registry",
+                    "ca": "-----BEGIN CERTIFICATE-----",
+                }
+            },
+        },
+        {
+            **_ADDON,
+            "source": {
+                "oci": {
+                    "reference": f"registry.example:5000/team/addon:1.2@sha256:{'0' * 64}",
+                    "secret": "registry",
+                    "ca": "-----BEGIN CERTIFICATE-----",
+                }
+            },
+        },
     ],
     "Cluster": [
         {

@@ -27,11 +27,40 @@ WRONG = {
     ),
     "write an amount such as 8Gi, 512Mi, 2 or 500m": ("8GB", "lots", "-1", "", "1e", "1 Gi"),
     "write a share from 1% to 99%, such as 80%": ("80", "0%", "8.%"),
+    "write a JSON pointer such as /spec/replicas, with * for each entry of a list or map": (
+        "spec/replicas",
+        "/spec/a~2b",
+        "/spec/a~",
+        "",
+    ),
+    "write a version such as 1.4.0, or a range such as >=1.34 <1.37, ^1.2, ~1.4 or 1.x; || stands "
+    "between alternatives": ("latest", "", ">=", "1.2 | 1.3"),
+    "write a repository such as https://charts.example/stable or oci://registry.example/charts, "
+    "without credentials; these go into a Secret": (
+        "http://charts.example",
+        "https://me:secret@charts.example",
+        "registry.example/charts",
+    ),
+    "write the chart's name as the repository has it, such as traefik": ("Web", "", "../web"),
+    "write lower-case letters, digits and dashes": ("Front", "front-", "a.b"),
+    "write a reference such as registry.example/team/addon:1.2 or "
+    "registry.example/team/addon@sha256:..., without oci://": (
+        "oci://registry.example/addon",
+        "addon",
+        "registry.example/Addon",
+        "registry.example/addon@sha256:0",
+    ),
+    "write a key of its data, such as values.yaml": ("a/b", "two words"),
     "write a CVE such as CVE-2026-12345": ("2026-12345", "CVE-26-1", "cve-2026-12345"),
     "write the name of a Cluster, or namespace and name as team-a/shop": (
         "Shop",
         "a/b/shop",
         "team-a/",
+    ),
+    "write the name of a Cluster of the same namespace, such as shop": (
+        "Shop",
+        "team-a/shop",
+        "-a",
     ),
     "write the name of a namespace, or * for all of them": ("Team", "team-*", ""),
     "write lower-case letters, digits and dashes, with a letter or digit at both ends": (

@@ -29,7 +29,19 @@ VULNERABLE = {**READY, "type": "Vulnerable"}
 BROKEN = {**READY, "status": "False", "reason": "SecretMissing"}
 
 STATUS: dict[str, Manifest] = {
-    "Addon": {"version": "1.14.7", "workloads": "2/2", "conditions": [READY]},
+    "Addon": {
+        "version": "1.14.7",
+        "workloads": "2/2",
+        "conditions": [READY],
+        "rollout": {
+            "revision": "ab12",
+            "planOf": "cd34",
+            "startedAt": SINCE,
+            "wave": "rest",
+            "summary": "12/40",
+            "counts": {"total": 42, "failed": 1, "skipped": 2},
+        },
+    },
     "Cluster": {
         "version": "1.37.1",
         "endpoint": "https://192.0.2.10:31443",
@@ -92,6 +104,9 @@ STATUS: dict[str, Manifest] = {
 ROWS: dict[str, dict[str, Any]] = {
     "Addon": {
         "Cluster": "shop",
+        "Clusters": "12/40",
+        "Wave": "rest",
+        "Failed": 1,
         "Version": "1.14.7",
         "Workloads": "2/2",
         "Ready": "True",

@@ -33,7 +33,7 @@ class Golden(Generic[T]):
         path = self._folder / f"{name}{self._suffix}"
         text = self._write(rendered)
         if os.environ.get("KOK_UPDATE_GOLDEN"):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.read_text(encoding="utf-8") == text, f"{path.name} differs; see {__file__}"
 

@@ -3,7 +3,7 @@
 Each way is carried out by a process of its own, in turn with the others, against one versitygw on
 this machine; `python -m e2e.bench.standalone.store` is such a process. Where obstore is installed in
 `.venv` (KOK does not need it) it is measured beside: why there is a client of our own stands in
-`docs/decisions.md`, and this is how to look again.
+`docs/developing/decisions.md`, and this is how to look again.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from e2e.lab.images.builds import BUILDING, Images
 from e2e.lab.images.rootfs import IMAGE_PREFIX
 from e2e.lab.machine.cache import Cache
 from e2e.lab.machine.commands import run
+from e2e.lab.programs.binaries import program
 from e2e.lab.steps.durations import Durations
 from e2e.lab.steps.forecast import Pending
 
@@ -30,6 +31,8 @@ USUAL_SECONDS = 90.0
 _REPOSITORIES = "docker/registry/v2/repositories"
 KEPT = 3
 """So many images stay in podman's storage."""
+_HELM = "/run/helm"
+"""Where a builder finds the lab's helm, which is in the image as well."""
 _BUNDLE_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -55,6 +58,11 @@ def digest(context: Path, paths: Iterable[str], base: str) -> str:
             whole.update(f"\0{file.relative_to(context)}\0".encode())
             whole.update(file.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def made_of(base: str) -> str:
+    """What the image is made of beside the checkout: the base image, and helm."""
+    return f"{base} helm {program('helm').version}"
 
 
 def _files(path: Path) -> list[Path]:
@@ -85,7 +93,7 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
         raise LabError(f"{dockerfile} is missing: KOK's image is built from it")
     recipe = dockerfile.read_text()
     base = await rootfs.ensure(cache, rootfs.PYTHON)
-    tag = digest(context, copied(recipe), base)
+    tag = digest(context, copied(recipe), made_of(base))
     if await images.services.digest(REPOSITORY, tag):
         # Another lab's build, which may take minutes, is not waited for.
         return f"{REFERENCE}:{tag}"
@@ -93,7 +101,8 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
         if not await images.services.digest(REPOSITORY, tag):
             begun = time.monotonic()
             log = cache.logs / "operator-image.log"
-            build = ("podman", "build", "--pull=never", "--network=host", *_options(base))
+            helm = (await images.builder.ensure([program("helm")]))["helm"]
+            build = ("podman", "build", "--pull=never", "--network=host", *_options(base, helm))
             # Stages get names of their own, so that those of older builds can be found.
             local = f"{IMAGE_PREFIX}/operator:{tag}"
             async with cache.lock(*BUILDING, shared=True):
@@ -110,7 +119,7 @@ async def ensure(cache: Cache, images: Images, context: Path = CHECKOUT) -> str:
 def pending(cache: Cache, context: Path = CHECKOUT) -> list[Pending]:
     """The image, if the registry of this cache does not hold it."""
     recipe = (context / "Dockerfile").read_text()
-    tag = digest(context, copied(recipe), rootfs.PYTHON.image)
+    tag = digest(context, copied(recipe), made_of(rootfs.PYTHON.image))
     tags = cache.path("registry").joinpath(_REPOSITORIES, REPOSITORY, "_manifests", "tags")
     if (tags / tag).exists():
         return []
@@ -118,9 +127,10 @@ def pending(cache: Cache, context: Path = CHECKOUT) -> list[Pending]:
     return [Pending(NAME, last.get(NAME, USUAL_SECONDS), NAME in last)]
 
 
-def _options(base: str) -> list[str]:
-    """Base image, and the machine's way to its package index: CA bundle, pip's configuration."""
+def _options(base: str, helm: Path) -> list[str]:
+    """Base image, helm, and the machine's way to its package index: CA bundle, pip's configuration."""
     options = ["--build-arg", f"BASE={base}"]
+    options += ["--volume", f"{helm}:{_HELM}:ro", "--build-arg", f"HELM={_HELM}"]
     if bundle := next((os.environ[name] for name in _BUNDLE_VARIABLES if name in os.environ), None):
         options += ["--volume", f"{bundle}:{bundle}:ro", "--build-arg", f"PIP_CERT={bundle}"]
     configs = (Path("/etc/pip.conf"), Path("~/.config/pip/pip.conf").expanduser())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -165,7 +166,6 @@ class Builder:
                     self.cache.logs / f"fetch-{group}.log",
                     *("list", "-mod=mod", "-deps", "-f", _NOTHING),
                     f"-tags={wanted[0].source.tags}",
-                    *await self._overlay(work, wanted[0]),
                     *packages,
                 )
 
@@ -236,12 +236,34 @@ class Builder:
             others = await self._upstream(work, shared, shared.version)
             overrides = {**gomod.libraries(others, shared.version), **overrides}
             upstream = replace(upstream, go=gomod.later(upstream.go, others.go))
+        if source.laid:
+            overrides = {**overrides, **await self._altered(work, source, version, upstream)}
         modules = source.modules(item.name for item in items)
         text = gomod.render(upstream, modules, version, overrides)
         (work / "go.mod").write_text(text)
         for name, content in source.files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(content)
+
+    async def _altered(
+        self, work: Path, source: Source, version: str, upstream: gomod.Upstream
+    ) -> dict[str, str]:
+        """Copies of modules with other texts of some files, and the replacements by these."""
+        versions = {**dict(upstream.requires), source.module: version}
+        places: dict[str, str] = {}
+        for file, text in source.laid.items():
+            module, _, path = file.partition("//")
+            if module not in places:
+                wanted = f"{module}@{versions[module]}"
+                found = await run(
+                    *(self.go, "mod", "download", "-json", wanted),
+                    env=self._environment(source),
+                    cwd=work,
+                )
+                places[module] = f"./modules/{len(places)}"
+                copy_module(Path(json.loads(found)["Dir"]), work / places[module])
+            (work / places[module] / path).write_text(text)
+        return places
 
     async def _upstream(self, work: Path, source: Source, version: str) -> gomod.Upstream:
         """What the go.mod of a source says."""
@@ -262,7 +284,10 @@ class Builder:
         # What debuggers want is a tenth of a compiler's work, and the linker drops it (-w).
         build = ["build", "-mod=mod", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={flags}"]
         build += [f"-tags={source.tags}"]
-        build += [*await self._overlay(work, items[0]), "-o"]
+        if items[0].clock:
+            root = await run(self.go, "env", "GOROOT", cwd=work, env=self._environment(source))
+            build.append(f"-overlay={clock_skew.overlay(Path(root.strip()), work, items[0].clock)}")
+        build.append("-o")
         packages = {item: source.programs[item.name] for item in items}
         out = work / "out"
         out.mkdir()
@@ -273,22 +298,6 @@ class Builder:
             for item, package in packages.items():
                 await self._go(work, log, *build, str(out / item.name), package, source=source)
         return {item.name: out / item.name for item in items}
-
-    async def _overlay(self, work: Path, item: Program) -> list[str]:
-        """Arguments by which the compiler reads other texts than some files have."""
-        env, texts = self._environment(item.source), {}
-        if item.clock:
-            root = await run(self.go, "env", "GOROOT", cwd=work, env=env)
-            texts = clock_skew.overlay(Path(root.strip()), item.clock)
-        elif item.source.laid:
-            upstream = await self._upstream(work, item.source, item.version)
-            versions = {**dict(upstream.requires), item.source.module: item.version}
-            for file, text in item.source.laid.items():
-                module, _, path = file.partition("//")
-                wanted = f"{module}@{versions[module]}"
-                found = await run(self.go, "mod", "download", "-json", wanted, env=env, cwd=work)
-                texts[Path(json.loads(found)["Dir"]) / path] = text
-        return [f"-overlay={write_overlay(work, texts)}"] if texts else []
 
     async def _go(self, work: Path, log: Path, *argv: str, source: Source | None = None) -> None:
         await run(self.go, *argv, cwd=work, log=log, env=self._environment(source))
@@ -310,17 +319,11 @@ class Builder:
         }
 
 
-def write_overlay(work: Path, texts: Mapping[Path, str]) -> Path:
-    """Write what `go build -overlay` wants into `work`; the files themselves stay as they are."""
-    replaced = {}
-    for number, (usual, text) in enumerate(texts.items()):
-        ours = work / "overlay" / str(number) / usual.name
-        ours.parent.mkdir(parents=True, exist_ok=True)
-        ours.write_text(text)
-        replaced[str(usual)] = str(ours)
-    listed = work / "overlay.json"
-    listed.write_text(json.dumps({"Replace": replaced}))
-    return listed
+def copy_module(module: Path, target: Path) -> None:
+    """The files of a module that may be changed, whereas those of Go's cache may not."""
+    shutil.copytree(module, target, copy_function=shutil.copyfile)
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)
 
 
 def _write_origin(folder: Path, download: Download) -> None:

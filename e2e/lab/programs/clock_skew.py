@@ -8,6 +8,7 @@ on a machine whose clock was set wrongly.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from e2e.lab.errors import LabError
@@ -31,12 +32,16 @@ def patched(source: str, seconds: int) -> str:
     return source.replace(_READ, f"{_READ}\tsec += {seconds}\n")
 
 
-def overlay(root: Path, seconds: int) -> dict[Path, str]:
-    """The files of `root`, Go's own, that such a program is compiled with other texts of."""
+def overlay(root: Path, work: Path, seconds: int) -> Path:
+    """Write what `go build -overlay` wants into `work`; `root` is Go's own, and stays as it is."""
+    usual, ours = root / CLOCK, work / CLOCK.name
     try:
-        source = (root / CLOCK).read_text()
+        source = usual.read_text()
     except OSError as error:
         raise LabError(
             f"Go's own source is needed for a wrong clock, and not there: {error}"
         ) from None
-    return {root / CLOCK: patched(source, seconds)}
+    ours.write_text(patched(source, seconds))
+    listed = work / "overlay.json"
+    listed.write_text(json.dumps({"Replace": {str(usual): str(ours)}}))
+    return listed

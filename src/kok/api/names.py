@@ -16,6 +16,9 @@ LABEL_KUBENODE = "kok.dev/kubenode"
 LABEL_HOST = "kok.dev/host"
 """On a Machine: the Host object that it came from."""
 ANNOTATION_INTENT = "kok.dev/intent"
+ANNOTATION_WAVE = "kok.dev/wave"
+"""On an object that an Addon applies: a whole number. Lower waves come first, and each is healthy
+before the next one is applied."""
 ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
 """On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
 ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"
@@ -49,7 +52,8 @@ the word of a check, or that and the object, such as `Webhooks/policy/pods.examp
 ANNOTATION_APPROVE = "kok.dev/approve"
 """On a FleetUpgrade: waves that may begin, separated by commas. What was seen once stays approved."""
 ANNOTATION_RETRY = "kok.dev/retry"
-"""On a FleetUpgrade: another value has Clusters that failed or were skipped tried again."""
+"""On a FleetUpgrade, or an Addon for many Clusters: another value has Clusters that failed or were skipped
+tried again."""
 
 LABEL_BACKED_UP = "kok.dev/backed-up"
 """On a Secret: `true` lets its content be kept in backups, sealed (`spec.backup.keys.secrets`)."""

@@ -19,7 +19,7 @@ from kok.kube.budget.read_rate import REQUEST
 from kok.kube.errors import Expired, KubeError, error_of_status
 from kok.kube.http.paths import object_path
 from kok.kube.http.transport import Transport
-from kok.kube.lists.pages import is_object, not_objects, pages
+from kok.kube.lists.pages import BARE, BARE_LINES, is_object, not_objects, pages
 
 SERVER_TIMEOUT = 300
 """Seconds after which the server ends a watch and we go on from where it ended."""
@@ -55,12 +55,17 @@ async def watch(
     namespace: str | None,
     query: Mapping[str, str],
     failed: Callable[[KubeError | None], None] = lambda _error: None,
+    *,
+    bare: bool = False,
+    known: int | None = None,
 ) -> AsyncGenerator[WatchEvent, None]:
     """Endless; failures are retried with back-off (about 0.5 s to 30 s) and never raised.
 
-    `failed` is told why it does not go on, and None once it does.
+    `failed` is told why it does not go on, and None once it does. `bare`: with nothing but metadata.
+    `known`: bytes of names and labels of all objects, by default what the limits allow.
     """
-    seen = _Seen(transport, kind, object_path(kind, namespace), query)
+    most = min(known or transport.limits.known, transport.limits.known)
+    seen = _Seen(transport, kind, object_path(kind, namespace), query, most, bare=bare)
     failures, ailing = 0, False
     while True:
         seen.begin()
@@ -104,6 +109,9 @@ class _Seen:
     kind: Kind
     path: str
     query: Mapping[str, str]
+    most: int
+    """Bytes of names and labels that are kept."""
+    bare: bool = False
     version: str = ""
     """The resource version to go on from; empty before the first list and after a gap."""
     idle: bool = True
@@ -146,7 +154,13 @@ class _Seen:
         found: set[Key] = set()
         version = ""
         async with aclosing(
-            pages(self.transport, self.path, self.query, pace=self.transport.pace)
+            pages(
+                self.transport,
+                self.path,
+                self.query,
+                BARE if self.bare else None,
+                pace=self.transport.pace,
+            )
         ) as all_pages:
             async for page in all_pages:
                 version = page.version
@@ -171,7 +185,12 @@ class _Seen:
         }
         await self.transport.pace.keep(REQUEST)
         lines = self.transport.lines(
-            self.path, query=query, idle=IDLE, whole=WHOLE, opened=self._opened
+            self.path,
+            query=query,
+            idle=IDLE,
+            whole=WHOLE,
+            opened=self._opened,
+            accept=BARE_LINES if self.bare else None,
         )
         async with aclosing(lines):
             async for line in lines:
@@ -194,11 +213,11 @@ class _Seen:
             labels = self.told[key] = self._selecting(found["metadata"].get("labels") or {})
             self.known += _size(key, labels)
             limits = self.transport.limits
-            if len(self.told) > limits.items or self.known > limits.known:
+            if len(self.told) > limits.items or self.known > self.most:
                 self.version, self.overflowing = "", True
                 text = f"more than {limits.items} {self.kind.plural}"
                 if len(self.told) <= limits.items:
-                    text = f"{self.kind.plural} with names of more than {limits.known} bytes"
+                    text = f"{self.kind.plural} with names of more than {self.most} bytes"
                 raise self.transport.too_large(text)
         return WatchEvent(
             what, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **found}

@@ -20,6 +20,7 @@ import base64
 import hashlib
 import json
 import shlex
+import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 COMPILED = 128
 """Texts that are kept compiled: templates are looked at on every pass and hardly ever change."""
 
+_NAME = "<template>"
+"""What Jinja2 calls the file of a template that comes from a text."""
+
 
 class TemplateError(Exception):
     """A template that cannot be read or rendered. The message says what is wrong, not where."""
@@ -39,7 +43,7 @@ class TemplateError(Exception):
         super().__init__(message)
         self.message = message
         self.line = line
-        """Of the template, where it cannot be read."""
+        """Of the template, where it cannot be read or went wrong; None if that is not known."""
         self.undefined = undefined
         """Whether it asks for what nobody gave."""
 
@@ -61,11 +65,24 @@ def render(text: str, context: Mapping[str, Any]) -> str:
     except jinja2.TemplateSyntaxError as error:
         raise _unreadable(error) from None
     except jinja2.UndefinedError as error:
-        raise TemplateError(str(error), undefined=True) from None
+        raise TemplateError(str(error), line=_line_of(error), undefined=True) from None
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a template may raise anything by what it calls
-        raise TemplateError(str(error) or type(error).__name__) from None
+        text = str(error) or type(error).__name__
+        raise TemplateError(text, line=_line_of(error)) from None
+
+
+def _line_of(error: Exception) -> int | None:
+    """The innermost line of a template that an error came through: Jinja2 puts it in the traceback."""
+    return next(
+        (
+            line
+            for frame, line in reversed(list(traceback.walk_tb(error.__traceback__)))
+            if frame.f_code.co_filename == _NAME
+        ),
+        None,
+    )
 
 
 def _unreadable(error: jinja2.TemplateSyntaxError) -> TemplateError:

@@ -12,6 +12,7 @@ from typing import Any
 
 from kok.kube.decoding.nesting import too_deep
 from kok.runtime.sandbox.pool import SandboxPool
+from kok.runtime.sandbox.process import Limits
 
 SMALL = 16 * 1024
 """Characters of values as JSON with which a template of KOK's own is rendered at once: a few
@@ -24,10 +25,16 @@ def is_quick(values: Any) -> bool:
 
 
 async def render_sandboxed(
-    sandboxes: SandboxPool, namespace: str, function: Callable[[Any], Any], job: Any, digest: str
+    sandboxes: SandboxPool,
+    namespace: str,
+    function: Callable[[Any], Any],
+    job: Any,
+    digest: str,
+    *,
+    limits: Limits | None = None,
 ) -> Any:
     """What `function` makes of the job, which is fit for JSON. The same digest is the same work.
 
-    Raises `TooMuch` for what takes more than it may, `Unfinished` for what another try may bring.
+    `limits` are the sandboxes' own if absent. Raises `TooMuch` for what takes more than it may, `Unfinished` for what another try may bring.
     """
-    return await sandboxes.run(namespace, function, job, digest=digest)
+    return await sandboxes.run(namespace, function, job, digest=digest, limits=limits)

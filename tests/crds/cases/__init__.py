@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.crds.cases.amounts import SIZES
 from tests.crds.cases.choices import CHOICES, MANAGED
 from tests.crds.cases.fixed import FIXED
-from tests.crds.cases.fleets import FLEETS
+from tests.crds.cases.fleets import FLEETS, MANY_ADDONS
 from tests.crds.cases.names import HOSTS, LABELLED, NAMES
 from tests.crds.cases.network import NETWORK
 from tests.crds.cases.stores import STORES
@@ -23,4 +23,5 @@ CASES = (
     *LABELLED,
     *STORES,
     *FLEETS,
+    *MANY_ADDONS,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.crds.cases.case import Case, of, of_cluster
 from tests.crds.samples import behind
 
+from kok.addons import NAMES
+
 MANAGED = tuple(
     of_cluster(
         f"spec.{part}.extraArgs[0].name",
@@ -24,9 +26,8 @@ MANAGED = tuple(
 CHOICES = (
     of_cluster(
         "spec.addons[0].name",
-        "spec.addons: ingress is not built in; write coredns, kube-proxy, flannel, "
-        "konnectivity-agent or nvidia-device-plugin, and create an Addon object for manifests of your "
-        "own",
+        f"spec.addons: ingress is not built in; write {', '.join(NAMES[:-1])} or {NAMES[-1]}, and create "
+        "an Addon object for manifests of your own",
         {"addons": [{"name": "ingress"}]},
     ),
     of_cluster(
@@ -39,16 +40,24 @@ CHOICES = (
         of(
             "Addon",
             "spec.source",
-            "spec.source: write exactly one of builtin, inline and configMap",
+            "spec.source: write exactly one of builtin, inline, configMap, helm and oci",
             {"source": wrong},
         )
         for wrong in ({}, {"builtin": "coredns", "inline": "kind: ConfigMap"})
     ),
+    *(
+        of(
+            "Addon",
+            "spec.valuesFrom[0]",
+            "spec.valuesFrom: write either secret or configMap",
+            {"source": {"builtin": "coredns"}, "valuesFrom": [wrong]},
+        )
+        for wrong in ({"optional": True}, {"secret": "one", "configMap": "two"})
+    ),
     of(
         "Addon",
         "spec.source.builtin",
-        "spec.source.builtin: dns is not known; write one of coredns, kube-proxy, flannel, "
-        "konnectivity-agent, nvidia-device-plugin",
+        f"spec.source.builtin: dns is not known; write one of {', '.join(NAMES)}",
         {"source": {"builtin": "dns"}},
     ),
     of(

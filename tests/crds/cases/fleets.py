@@ -97,3 +97,73 @@ FLEETS = (
         {"abort": True},
     ),
 )
+
+
+_MANY: dict[str, Any] = {"cluster": "", "clusters": {}}
+ONE_OR_MANY = "spec: write exactly one of cluster (a name) and clusters (a selector)"
+FOR_MANY = (
+    "spec.overrides, spec.rollout and spec.whenUnselected are for an Addon of many Clusters; leave them "
+    "out, or write spec.clusters instead of spec.cluster"
+)
+
+
+def _many(field: str, sentence: str, spec: dict[str, Any]) -> Case:
+    return of("Addon", field, sentence, {**_MANY, **spec})
+
+
+def _labelled(part: dict[str, Any]) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return (
+        ("spec.clusters", {"clusters": part}),
+        ("spec.overrides[0].clusters", {"overrides": [{"clusters": part, "values": {}}]}),
+        ("spec.rollout.waves[0].selector", _waves({"name": "one", "selector": part})),
+    )
+
+
+def _waves(*waves: dict[str, Any]) -> dict[str, Any]:
+    return {"rollout": {"waves": list(waves)}}
+
+
+MANY_ADDONS = (
+    of("Addon", "spec", ONE_OR_MANY, {"cluster": ""}),
+    of("Addon", "spec", ONE_OR_MANY, {"clusters": {}}),
+    *(
+        of("Addon", "spec", FOR_MANY, wrong)
+        for wrong in (
+            {"overrides": [{"names": ["shop"], "values": {}}]},
+            {"rollout": {}},
+            {"whenUnselected": "Orphan"},
+        )
+    ),
+    *(
+        _many(
+            "spec.overrides[0]",
+            "spec.overrides: write exactly one of clusters (a selector) and names",
+            {"overrides": [{**wrong, "values": {}}]},
+        )
+        for wrong in ({}, {"clusters": {}, "names": ["shop"]})
+    ),
+    _many(
+        "spec.rollout.waves[0]",
+        ONE_CHOICE.replace("spec.waves", "spec.rollout.waves"),
+        _waves({"name": "one", "percent": 10, "names": ["shop"]}),
+    ),
+    _many(
+        "spec.rollout.waves",
+        REST_LAST.replace("spec.waves", "spec.rollout.waves"),
+        _waves({"name": "all"}, {"name": "one", "percent": 5}),
+    ),
+    _many("spec.rollout.stopAfterFailures", SHARE, {"rollout": {"stopAfterFailures": 0}}),
+    _many("spec.rollout.waves[0].maxParallel", SHARE, _waves({"name": "a", "maxParallel": "all"})),
+    *(
+        _many(f"{where}.matchLabels", LABELS, spec)
+        for where, spec in _labelled({"matchLabels": {"tier": "web server"}})
+    ),
+    *(
+        _many(f"{where}.matchExpressions[0]", VALUES, spec)
+        for where, spec in _labelled({"matchExpressions": [{"key": "tier", "operator": "In"}]})
+    ),
+    *(
+        _many(f"{where}.matchExpressions[0].key", LABEL, spec)
+        for where, spec in _labelled({"matchExpressions": [{"key": "a b", "operator": "Exists"}]})
+    ),
+)

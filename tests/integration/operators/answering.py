@@ -18,7 +18,9 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.access import Access
-from kok.operators.cluster.addon.apply import install, inventory_entries, removal_order, remove
+from kok.operators.cluster.addon.applying.bring import Terms
+from kok.operators.cluster.addon.applying.install import install, inventory_entries
+from kok.operators.cluster.addon.applying.removal import remove
 from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.health import Workload
 from kok.operators.cluster.businesscluster import rbac
@@ -46,9 +48,9 @@ async def addon(kube: Kube) -> str:
     wanted = [manifest(number, "evil.example/v1", "Thing") for number in range(OBJECTS)]
     wanted += [manifest(number, "apps/v1", "Deployment") for number in range(OBJECTS)]
     known = [one for one in await inventory_entries(kube, wanted) if one is not None]
-    found = await install(kube, wanted, "a")
+    found = (await install(kube, wanted, Terms("a"))).found
     await pod_error(kube, found)
-    await remove(kube, removal_order(known), "a")
+    await remove(kube, known, "a", due=len(known))
     return f"{len(known)} objects, {len(found)} workloads"
 
 

@@ -13,12 +13,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from kok.api.meta import Kind
 from kok.kube import kinds
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.access import Access
 from kok.operators.cluster.businesscluster.connections import WORKING
+from kok.operators.cluster.businesscluster.followed import FOLLOWED_MOST, FollowedKinds
 from kok.operators.cluster.businesscluster.watches import Watches
 from kok.operators.cluster.naming import LABEL_ADDON
 from kok.operators.machine.node.cluster_connections import ClusterConnection
@@ -42,6 +44,15 @@ def the_most_memory() -> int:
     return int(line.split()[1]) * 1024
 
 
+def kind_of_plural(number: int) -> Kind:
+    """One of the kinds that an addon applies; of the first few something is told."""
+    return (
+        [kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP][number]
+        if number < 3
+        else Kind("evil.example", "v1", f"Kind{number}", f"kind{number}s")
+    )
+
+
 class Cluster:
     """What both operators hold of one business cluster."""
 
@@ -59,7 +70,11 @@ class Cluster:
         self.kube = Kube(
             access, field_manager="c", timeout=PATIENCE, connections=WORKING, limits=TENANT
         )
-        self.watching = Watches(self.kube, lambda: None, lambda _name: None)
+        self.watching = Watches(self.kube, lambda: None)
+        self.followed = FollowedKinds(self.kube)
+        self.followed.follow(
+            "a", [kind_of_plural(number) for number in range(FOLLOWED_MOST)], lambda: None
+        )
         self.passes = [asyncio.create_task(self._pass()) for _ in range(PASSES)]
 
     @property
@@ -85,6 +100,7 @@ class Cluster:
             task.cancel()
         await asyncio.gather(*self.passes, return_exceptions=True)
         await self.watching.close()
+        await self.followed.close()
         await self.machine.close()
         await self.kube.close()
 

@@ -9,7 +9,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.kube.errors import KubeError, TooLarge, Unreachable
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.apply import unreachable_as_wait
+from kok.operators.cluster.addon.applying.install import unreachable_as_wait
 from kok.operators.cluster.addon.context import context_of
 from kok.operators.cluster.addon.render import MAX_OBJECTS, Template, render
 from kok.operators.machine.node import labels_and_taints, nodes

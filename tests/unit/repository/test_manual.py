@@ -19,7 +19,7 @@ from kok.api import KINDS
 from kok.api.crd import crd
 
 MANUAL = (conditions.ROOT / "docs" / "etcd.md").read_text()
-PAGES = sorted([*conditions.ROOT.glob("*.md"), *(conditions.ROOT / "docs").glob("*.md")])
+PAGES = sorted([*conditions.ROOT.glob("*.md"), *(conditions.ROOT / "docs").rglob("*.md")])
 
 
 def test_the_page_of_fields_is_up_to_date() -> None:

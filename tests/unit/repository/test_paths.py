@@ -13,12 +13,12 @@ import pytest
 from e2e.run import modules
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PATH = re.compile(r"[\w.<>*-]+(/[\w.<>*-]+)*/?")
 ENDINGS = (".py", ".yaml", ".md", ".json", ".toml", ".sh", "/")
 ELSEWHERE = ("~", "/", "http", ".")
 EXAMPLES = {"shop", "p.status.operation"}
-"""What docs/pass.md calls by a name that is no code of ours."""
+"""What docs/developing/pass.md calls by a name that is no code of ours."""
 
 
 @cache
@@ -125,7 +125,7 @@ def known() -> frozenset[str]:
 def test_the_page_that_follows_a_pass_names_functions_that_there_are() -> None:
     names = {
         text.removesuffix("()")
-        for text in quoted(ROOT / "docs/pass.md")
+        for text in quoted(ROOT / "docs/developing/pass.md")
         if re.fullmatch(r"\w+(\.\w+)*(\(\))?", text)
         and not text.endswith(ENDINGS)
         and text not in EXAMPLES

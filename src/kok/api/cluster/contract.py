@@ -85,6 +85,7 @@ class ClusterContract:
     last: Ended | None = None
     ready: Said | None = None
     progressing: Said | None = field(default=None)
+    generation: int = 0
 
     @property
     def key(self) -> str:
@@ -120,6 +121,7 @@ class ClusterContract:
             last=_ended(_map(status, "lastUpgrade")),
             ready=said.get(conditions.READY),
             progressing=said.get("Progressing"),
+            generation=generation if isinstance(generation := meta.get("generation"), int) else 0,
         )
 
 

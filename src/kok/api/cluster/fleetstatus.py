@@ -8,7 +8,7 @@ line a Cluster of both, `store` the reverse.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -194,44 +194,60 @@ class FleetUpgradeStatus(Status):
 
     def table(self) -> dict[str, FleetRow]:
         """One line for each Cluster, by `namespace/name`, in alphabetical order."""
-        rows: dict[str, FleetRow] = {}
-        for group in self.plan:
-            state: State = "Skipped" if group.reason else "Waiting"
-            told = (group.since, group.reason or "", group.why or "")
-            shared = FleetRow(group.wave, group.from_, group.to, state, *told)
-            rows.update(dict.fromkeys(group.clusters, shared))
-        for line in self.clusters:
-            planned = rows.get(line.name, FleetRow())
-            told = (line.since, line.reason or "", line.why or "")
-            rows[line.name] = planned.turned(line.state, *told)
-        return dict(sorted(rows.items()))
+        return rows_of(self.plan, self.clusters)
 
     def store(self, rows: Mapping[str, FleetRow]) -> None:
-        """Makes `plan`, `clusters` and `counts` say what these lines do.
+        """Makes `plan`, `clusters` and `counts` say what these lines do."""
+        self.plan, self.clusters = stored(rows)
+        self.counts = counted(rows)
 
-        What does not fit loses its sentences first: the words of their reasons stay.
-        """
-        self.plan, self.clusters = _stored(rows)
-        if not _fits(self):
-            brief = {
-                key: replace(row, why="", since=None)
-                if row.state == "Skipped"
-                else replace(row, why=row.why[:80])
-                for key, row in rows.items()
-            }
-            self.plan, self.clusters = _stored(brief)
-        if not _fits(self):
-            for line in self.clusters:
-                line.why = line.reason = None
-        states = [row.state for row in rows.values()]
-        self.counts = FleetCounts(
-            total=len(states),
-            waiting=states.count("Waiting"),
-            upgrading=states.count("Upgrading"),
-            done=states.count("Done"),
-            failed=states.count("Failed"),
-            skipped=states.count("Skipped"),
-        )
+
+def rows_of(plan: Iterable[FleetGroup], clusters: Iterable[FleetCluster]) -> dict[str, FleetRow]:
+    """One line for each Cluster of a stored table, in alphabetical order."""
+    rows: dict[str, FleetRow] = {}
+    for group in plan:
+        state: State = "Skipped" if group.reason else "Waiting"
+        told = (group.since, group.reason or "", group.why or "")
+        shared = FleetRow(group.wave, group.from_, group.to, state, *told)
+        rows.update(dict.fromkeys(group.clusters, shared))
+    for line in clusters:
+        planned = rows.get(line.name, FleetRow())
+        told = (line.since, line.reason or "", line.why or "")
+        rows[line.name] = planned.turned(line.state, *told)
+    return dict(sorted(rows.items()))
+
+
+def stored(rows: Mapping[str, FleetRow]) -> tuple[list[FleetGroup], list[FleetCluster]]:
+    """The lines as a table that can be stored: `plan` and `clusters`.
+
+    What does not fit loses its sentences first: the words of their reasons stay.
+    """
+    plan, clusters = _stored(rows)
+    if not _fits(plan, clusters):
+        brief = {
+            key: replace(row, why="", since=None)
+            if row.state == "Skipped"
+            else replace(row, why=row.why[:80])
+            for key, row in rows.items()
+        }
+        plan, clusters = _stored(brief)
+    if not _fits(plan, clusters):
+        for line in clusters:
+            line.why = line.reason = None
+    return plan, clusters
+
+
+def counted(rows: Mapping[str, FleetRow]) -> FleetCounts:
+    """How many Clusters are in which state."""
+    states = [row.state for row in rows.values()]
+    return FleetCounts(
+        total=len(states),
+        waiting=states.count("Waiting"),
+        upgrading=states.count("Upgrading"),
+        done=states.count("Done"),
+        failed=states.count("Failed"),
+        skipped=states.count("Skipped"),
+    )
 
 
 def _stored(rows: Mapping[str, FleetRow]) -> tuple[list[FleetGroup], list[FleetCluster]]:
@@ -253,15 +269,15 @@ def _group(row: FleetRow) -> FleetGroup:
     return FleetGroup(wave=row.wave, from_=row.from_, to=row.to, **told)
 
 
-def _fits(status: FleetUpgradeStatus) -> bool:
+def _fits(plan: Iterable[FleetGroup], clusters: Iterable[FleetCluster]) -> bool:
     """Whether it can be stored and read; reckoned from above, a line at a time."""
     size = entries = 0
-    for group in status.plan:
+    for group in plan:
         size += (
             200 + len((group.why or "").encode()) + sum(len(name) + 3 for name in group.clusters)
         )
         entries += 9 + len(group.clusters)
-    for line in status.clusters:
+    for line in clusters:
         size += 90 + len(line.name) + len((line.why or "").encode()) + len(line.reason or "")
         entries += 4 + 2 * bool(line.reason)
     return size <= BYTES_MOST and entries <= ENTRIES_MOST

@@ -15,7 +15,15 @@ FINDINGS_MOST = 64
 """Findings that a status holds; the rest is counted."""
 
 Step = Literal[
-    "Preflight", "Backup", "Etcd", "APIServer", "Controllers", "Addons", "Nodes", "BackedOut"
+    "Preflight",
+    "Backup",
+    "Etcd",
+    "AddonsBefore",
+    "APIServer",
+    "Controllers",
+    "Addons",
+    "Nodes",
+    "BackedOut",
 ]
 
 

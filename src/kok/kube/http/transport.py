@@ -146,6 +146,7 @@ class Transport:
         idle: float,
         whole: float,
         opened: Callable[[], None] = lambda: None,
+        accept: str | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The objects of a stream of JSON lines; ends when the server ends it.
 
@@ -155,10 +156,11 @@ class Transport:
         faster than `pace` allows.
         """
         limit = aiohttp.ClientTimeout(total=whole, sock_connect=self.timeout, sock_read=idle)
+        headers = {"Accept": accept} if accept is not None else None
         if not self.limits.accounts:
             await self.rest(path)
         async with self._exchange(
-            "GET", path, None, query=query, headers=None, timeout=limit
+            "GET", path, None, query=query, headers=headers, timeout=limit
         ) as response:
             if response.status >= 400:
                 raise error_of(response.status, await self._beginning(response))

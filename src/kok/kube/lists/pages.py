@@ -26,6 +26,8 @@ class Page:
 
 BARE: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """What to accept to be sent nothing but metadata of the objects of a list."""
+BARE_LINES: Final = BARE.replace("MetadataList", "Metadata")
+"""The same for a watch."""
 PATHS: Final = 1000
 """Lists of which is remembered how large their pages may be."""
 GROWS_AFTER: Final = 4

@@ -7,7 +7,10 @@ import asyncio
 
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import BundleRenderer
+from kok.operators.cluster.addon.many.dispatch import AddonsReconciler
+from kok.operators.cluster.addon.many.reconcile import ManyAddonsReconciler
 from kok.operators.cluster.addon.reconcile import AddonReconciler
+from kok.operators.cluster.addon.sources.finding import Sources
 from kok.operators.cluster.businesscluster.connections import Connections
 from kok.operators.cluster.cluster.reconcile import ClusterReconciler
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
@@ -27,6 +30,8 @@ def operator(settings: Settings) -> OperatorSpec:
     following: list[asyncio.Task[None]] = []
     connections = Connections(own.business_clients, own.business_timeout)
     wakeups = Wakeups()
+    sandboxes = SandboxPool()
+    bundles = BundleRenderer(sandboxes, sources=Sources(sandboxes, own), helm=own.helm)
 
     async def start(kube: Kube, settings: Settings) -> None:
         follow = releases.follow(kube, settings.lease_namespace)
@@ -39,12 +44,16 @@ def operator(settings: Settings) -> OperatorSpec:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
         await connections.close()
+        await bundles.close()
 
     return OperatorSpec(
         name="cluster",
         reconcilers=(
             ClusterReconciler(own, connections, wakeups, releases),
-            AddonReconciler(own, connections, wakeups, BundleRenderer(SandboxPool())),
+            AddonsReconciler(
+                AddonReconciler(own, connections, wakeups, bundles),
+                ManyAddonsReconciler(),
+            ),
             FleetUpgradeReconciler(lambda: releases.now().releases, wakeups),
         ),
         on_start=start,

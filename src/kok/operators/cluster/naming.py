@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kok.api import names
+from kok.kube.objects.ownership import label_value
 from kok.pki import TLS_CRT, TLS_KEY
 
 API_SERVER: Final = "kube-apiserver"
@@ -34,6 +35,9 @@ ANNOTATION_ETCD_CA: Final = "kok.dev/etcd-ca"
 """On the API servers' pods: which CAs of etcd they read when they started; only after a change."""
 ANNOTATION_TUNNEL: Final = "kok.dev/konnectivity-certificate"
 """On the API servers' pods: hash of the certificate that agents are shown, which is read only once."""
+ANNOTATION_WAY_INSIDE: Final = "kok.dev/way-inside"
+"""On the API servers' NetworkPolicy: `TUNNEL` once the straight way to nodes and pods is closed."""
+TUNNEL: Final = "tunnel"
 LABEL_PROBE: Final = "kok.dev/probe"
 """On pods that try before an upgrade whether those of the new version have room and images."""
 PROBE: Final = "upgrade"
@@ -47,6 +51,11 @@ LABEL_ADDON: Final = "kok.dev/addon"
 def deployment(cluster: str, component: str) -> str:
     """Deployment and PodDisruptionBudget of a component: `shop-apiserver`."""
     return f"{cluster}-{component.removeprefix('kube-')}"
+
+
+def addon_for(addon: str, cluster: str) -> str:
+    """The Addon of one Cluster that one for many makes: `monitoring-shop`, of 63 characters at most."""
+    return label_value(f"{addon}-{cluster}")
 
 
 def pod_labels(cluster: str, component: str) -> dict[str, str]:

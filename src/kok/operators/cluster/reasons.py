@@ -195,12 +195,43 @@ TEMPLATE_INVALID: Final = "TemplateInvalid"
 """An addon's templates cannot be rendered, or do not give Kubernetes objects, or more than
 1000 of them, or more than 200,000 values in these."""
 VALUES_INVALID: Final = "ValuesInvalid"
-"""`spec.values` has a field that the built-in addon (or the kube-proxy of this version) does not
-take, a value of another type, or is nested too deeply."""
+"""Values have a field that the built-in addon (or the kube-proxy of this version) does not take, one
+that its schema or that of a chart does not allow, or are nested too deeply; the message has its
+path. Or what `spec.valuesFrom` names holds no map."""
+VALUES_MISSING: Final = "ValuesMissing"
+"""A Secret or ConfigMap of `spec.valuesFrom`, or the key in it, does not exist. Create it, or write
+`optional: true`."""
 SOURCE_MISSING: Final = "SourceMissing"
-"""The ConfigMap with an addon's templates does not exist or is empty."""
+"""The ConfigMap with an addon's templates does not exist or is empty; a repository has no such chart,
+version or artifact; or the Secret with the credentials for it does not exist."""
+SOURCE_UNREACHABLE: Final = "SourceUnreachable"
+"""The repository of a chart or artifact does not answer, or not as it should. What is applied stays, and
+it is asked again."""
+SOURCE_REFUSED: Final = "SourceRefused"
+"""The repository of a chart or artifact asks for other credentials."""
+SOURCE_INVALID: Final = "SourceInvalid"
+"""What the repository has is no chart or artifact, is too large, is not what its digest says, or is not
+what it was when it was first looked up."""
+HOOKS_REFUSED: Final = "HooksRefused"
+"""The chart has hooks that only Helm itself would run. Switch them off by the chart's values, or
+leave them out by `hooks: Ignore`."""
+HELM_MISSING: Final = "HelmMissing"
+"""The operator has no program `helm`, which its image holds: set `KOK_HELM` to the path of one."""
+KUBERNETES_UNSUPPORTED: Final = "KubernetesUnsupported"
+"""The Cluster runs a version of Kubernetes that `spec.kubernetes` or the chart does not allow. What is
+applied stays as it is."""
 OBJECT_TAKEN: Final = "ObjectTaken"
 """Another Addon already applies one of the objects."""
+OBJECT_OWNED: Final = "ObjectOwned"
+"""One of the objects was there before, and somebody else sets the same fields; the message says who,
+which fields, and what to do."""
+FOUGHT_OVER: Final = "FoughtOver"
+"""Somebody changes an object of the addon again and again; the message says who and what. It is put
+right less often until that stops, or `spec.ignore` names it."""
+NOT_ESTABLISHED: Final = "NotEstablished"
+"""A definition or namespace that other objects of the addon need is not usable yet."""
+WAITING_FOR_WAVE: Final = "WaitingForWave"
+"""The next wave of objects is applied once all of the one before is healthy."""
 APPLY_FAILED: Final = "ApplyFailed"
 """The business cluster refused an object of the addon or of the bootstrap set."""
 KIND_UNKNOWN: Final = "KindUnknown"
@@ -285,7 +316,8 @@ FLEET_FAILURES: Final = "CompletedWithFailures"
 """It is through, and some Clusters have failed: `status.clusters` says why. They can be tried again by
 the annotation `kok.dev/retry`."""
 NOTHING_SELECTED: Final = "NothingSelected"
-"""There was no Cluster that `spec.selector` takes when the plan was made, so that nothing was done."""
+"""There was no Cluster that `spec.selector` takes when the plan was made, so that nothing was done. Of an
+Addon: `spec.clusters` takes none yet."""
 NOTHING_UPGRADED: Final = "NothingUpgraded"
 """It is through, and no Cluster has got the version by it, although some were to: each of them is skipped,
 and `status.plan` says why. They can be tried again by the annotation `kok.dev/retry`."""
@@ -328,11 +360,23 @@ IN_NO_WAVE: Final = "InNoWave"
 UPGRADE_NOT_BEGUN: Final = "UpgradeNotBegun"
 """Failed: it was raised, and for its `spec.upgrade.progressDeadline` nothing came of that."""
 RAISE_REFUSED: Final = "RaiseRefused"
-"""Failed: the meta cluster refuses to have its status changed."""
+"""Failed: the meta cluster refuses to have its status changed, or its Addon."""
 NOT_READY_AFTER: Final = "NotReadyAfter"
 """Failed: it was through, and is no longer Ready at the end of its wave's soak."""
 
-# --- reasons of events of a FleetUpgrade
+# --- reasons of an Addon for many Clusters, beside those of a FleetUpgrade
+
+TOO_MANY_CLUSTERS: Final = "TooManyClusters"
+"""More Clusters are selected than one Addon takes; the others have it."""
+
+# --- reasons of one Cluster in the table of an Addon for many, beside those of a FleetUpgrade and its own
+
+NOT_READY_IN_TIME: Final = "NotReadyInTime"
+"""Failed: the addon was not Ready there within `spec.rollout.progressDeadline`."""
+UNSELECTED: Final = "Unselected"
+"""Skipped: it is no longer selected, and does not run; the addon is removed from it when it does."""
+
+# --- reasons of events of a FleetUpgrade, or of an Addon for many Clusters
 
 WAVE_BEGUN: Final = "WaveBegun"
 """The first Cluster of a wave is raised."""

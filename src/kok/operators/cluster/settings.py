@@ -26,6 +26,8 @@ class ClusterSettings(Policies):
     """Ed25519 public key of that signature, 32 bytes in base64; without one a ConfigMap is believed."""
     releases_every: float = Field(default=3600.0, ge=1)
     """How often it is fetched."""
+    helm: str = "helm"
+    """Program that renders Helm charts."""
     recheck: float = Field(default=300.0, gt=0)
     """How often all objects in a business cluster are compared with what they should be."""
 

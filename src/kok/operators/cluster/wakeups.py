@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from kok.api.meta import Manifest
 from kok.runtime.controller.reconciler import Key
 
+Part = tuple[str, str, str]
+"""Kind, namespace and name of what an Addon is made of."""
 AT_ONCE, PAUSE = 20, 0.2
 """How many are woken together where all of them are, and seconds between: some 100 passes a second are asked
 for, as at the start of an operator."""
@@ -29,6 +31,8 @@ class Wakeups:
         self._said: dict[Key, _Registration] = {}
         self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
         self._dependents: dict[Key, set[str]] = {}
+        self._parts: dict[Key, frozenset[Part]] = {}
+        self._made_of: dict[Part, set[Key]] = {}
         self._clusters: dict[Key, Callable[[], None]] = {}
         self._unplanned: dict[Key, Callable[[], None]] = {}
 
@@ -82,8 +86,22 @@ class Wakeups:
         for other in said.depends_on:
             self._dependents.setdefault(other, set()).add(addon)
 
+    def register_parts(self, addon: Key, parts: Iterable[tuple[str, str]]) -> None:
+        """An Addon is made of Secrets and ConfigMaps, by kind and name in its namespace."""
+        self._forget_parts(addon)
+        self._parts[addon] = found = frozenset((kind, addon[0], name) for kind, name in parts)
+        for part in found:
+            self._made_of.setdefault(part, set()).add(addon)
+
+    def _forget_parts(self, addon: Key) -> None:
+        for part in self._parts.pop(addon, ()):
+            self._made_of[part].discard(addon)
+            if not self._made_of[part]:
+                del self._made_of[part]
+
     def forget(self, addon: Key) -> None:
         """The Addon is gone. Those that depend on it still do: there may be another one."""
+        self._forget_parts(addon)
         said = self._said.pop(addon, None)
         if said is None:
             return
@@ -95,6 +113,11 @@ class Wakeups:
             self._dependents[other].discard(name)
             if not self._dependents[other]:
                 del self._dependents[other]
+
+    def cluster_of(self, addon: Key) -> Key | None:
+        """The Cluster that an Addon said it belongs to."""
+        said = self._said.get(addon)
+        return said.cluster if said is not None else None
 
     def wake_addons(self, cluster: Key) -> None:
         """Wakes all Addons of a Cluster."""
@@ -116,6 +139,14 @@ class Wakeups:
         """Keys of the Addons that depend on an Addon that changed."""
         namespace, name = _key(manifest)
         return [(namespace, addon) for addon in self._dependents.get((namespace, name), ())]
+
+    def of_secret(self, manifest: Manifest) -> Iterable[Key]:
+        """Keys of the Addons that are made of a Secret that changed."""
+        return list(self._made_of.get(("Secret", *_key(manifest)), ()))
+
+    def of_config_map(self, manifest: Manifest) -> Iterable[Key]:
+        """Keys of the Addons that are made of a ConfigMap that changed."""
+        return list(self._made_of.get(("ConfigMap", *_key(manifest)), ()))
 
 
 def _key(manifest: Manifest) -> Key:

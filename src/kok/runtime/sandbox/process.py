@@ -49,6 +49,9 @@ class Limits:
     """MiB of the result as JSON."""
     wall: float = 60.0
     """Seconds after which it is given up, start of the process included."""
+    programs: bool = False
+    """Whether the work starts programs, each with the same limits of time and memory. Of memory then
+    counts what may be written to: some programs set aside more addresses than there is memory."""
 
 
 class TooMuch(Exception):
@@ -85,12 +88,14 @@ async def run_limited(function: Callable[[Any], Any], argument: Any, limits: Lim
             function.__module__,
             function.__name__,
         ),
-        *map(str, (limits.cpu, limits.memory, limits.output)),
+        *map(str, (limits.cpu, limits.memory, limits.output, int(limits.programs))),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         # A traceback could tell what the argument holds.
         stderr=asyncio.subprocess.DEVNULL,
         env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+        # What it starts ends with it.
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(limits.wall):
@@ -102,7 +107,7 @@ async def run_limited(function: Callable[[Any], Any], argument: Any, limits: Lim
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     match process.returncode:
         case 0:
@@ -131,24 +136,25 @@ def processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _limit(cpu: int, memory: int) -> None:
+def _limit(cpu: int, memory: int, *, programs: bool) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     # The first limit ends the process with SIGXCPU, the second one with SIGKILL.
     seconds = int(used.ru_utime + used.ru_stime) + cpu + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 2))
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    # All pages of the process come first in proc(5), those of its data sixth.
+    pages = int(Path("/proc/self/statm").read_text().split()[5 if programs else 0])
     size = pages * resource.getpagesize() + memory * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_DATA if programs else resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main(argv: list[str]) -> int:
     """The other process: its exit code says how it went."""
-    module, name, cpu, memory, output = argv
+    module, name, cpu, memory, output, programs = argv
     os.nice(NICE)
     function = getattr(importlib.import_module(module), name)
     argument = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - it comes from the operator
-    _limit(int(cpu), int(memory))
+    _limit(int(cpu), int(memory), programs=bool(int(programs)))
     try:
         text = json.dumps(function(argument)).encode()
     except MemoryError:

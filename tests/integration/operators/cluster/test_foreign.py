@@ -97,7 +97,7 @@ async def test_a_foreign_node_gets_what_is_its_own_where_the_spec_says_so(
     await _ask(api_server, OWN, "192.0.2.77")
     await _ask(api_server, FORBIDDEN, "10.65.0.1")
     changed = asyncio.Event()
-    watches = Watches(kube, changed.set, lambda _addon: None, changed.set, on_requests=changed.set)
+    watches = Watches(kube, changed.set, changed.set, on_requests=changed.set)
 
     async def attended(policy: str) -> UnmanagedNodes | None:
         cluster, clock = a_cluster(nodes={"foreign": policy}), SystemClock()

@@ -102,14 +102,19 @@ class OperatorProcess:
         if self._process is not None:
             async with asyncio.timeout(LIMIT):
                 await self._process.wait()
+            self._process = None
             await run_out(self._kube, "machine", self._namespace)
 
     async def kill(self) -> None:
         """SIGKILL: nothing is put in order. Its Lease runs out soon."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None:
+            return
+        # One that has killed itself has not given its Lease back either.
+        if self._process.returncode is None:
             self._process.kill()
-            await self._process.wait()
-            await run_out(self._kube, "machine", self._namespace)
+        await self._process.wait()
+        self._process = None
+        await run_out(self._kube, "machine", self._namespace)
 
 
 @pytest.fixture(autouse=True)

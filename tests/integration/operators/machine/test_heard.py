@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import MACHINE, World, condition, running
 from tests.integration.operators.machine.test_hosts import prepared
 from tests.integration.operators.machine.test_kubenodes import CLUSTER
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 from tests.unit.operators.machine.views import BOOTSTRAPPED
 
@@ -133,16 +133,14 @@ async def test_neither_the_kubelet_before_nor_a_restart_of_the_operator_proves_a
     node.joined(monkeypatch)
     await node.cluster(world)
     await world.key_of(host)
-    reached, gate, mark = tmp_path / "reached", tmp_path / "gate", tmp_path / "version"
-    os.mkfifo(reached)
-    os.mkfifo(gate)
+    gate, mark = Gate(tmp_path), tmp_path / "version"
     await world.component(
         "kubelet",
         "1.37.1",
         scripts={
             "probe": f"cat {mark} 2>/dev/null || true",
             "install": f"echo {{{{ version }}}} >{mark}",
-            "restart": f"echo >{reached}; cat {gate}",
+            "restart": gate.script,
             "uninstall": f"rm -f {mark}",
         },
         files=[{"path": f"{tmp_path}/kubelet.yaml", "content": "{{ params.text }}"}],
@@ -157,12 +155,12 @@ async def test_neither_the_kubelet_before_nor_a_restart_of_the_operator_proves_a
 
         changed: dict[str, Any] = {"name": "kubelet", "version": "1.37.1", "params": {"text": "2"}}
         await world.patch(MACHINE, "w1", spec={"components": [changed]})
-        await asyncio.to_thread(reached.read_text)
+        await gate.reached()
         # The kubelet of before has not been stopped yet.
         await node.post(MEANWHILE)
         made = await world.until(MACHINE, "w1", lambda m: "kubeletChange" in m["status"], "begun")
         assert made["status"]["kubeletChange"]["before"] == BEFORE
-        await asyncio.to_thread(gate.write_text, "go on\n")
+        await gate.open()
         made = await world.until(MACHINE, "w1", through, "through")
         assert made["status"]["kubeletChange"]["after"] == MEANWHILE
         assert condition(made)["status"] == "True", "its Node is Ready still"

@@ -19,6 +19,7 @@ from tests.integration.operators.machine.conftest import (
     condition,
     running,
 )
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
 from kok.api.meta import Manifest
@@ -100,17 +101,15 @@ async def test_the_operator_killed_in_the_middle_of_an_installation_never_does_i
     api_server: ApiServer, world: World, host: FakeHost, tmp_path: Path
 ) -> None:
     await world.key_of(host)
-    reached, gate = tmp_path / "reached", tmp_path / "gate"
-    os.mkfifo(reached)
-    os.mkfifo(gate)
-    await world.component("tool", scripts=scripts(tmp_path, f"echo >{reached}; cat {gate}"))
+    gate = Gate(tmp_path)
+    await world.component("tool", scripts=scripts(tmp_path, gate.script))
     kubeconfig = tmp_path / "kubeconfig"
     await asyncio.to_thread(kubeconfig.write_text, api_server.kubeconfig())
     process = OperatorProcess(world.kube, kubeconfig, world.namespace)
     await process.start()
     try:
         await world.machine(host, "tool-1.0")
-        await asyncio.to_thread(reached.read_text)
+        await gate.reached()
         await process.kill()
         await process.start()
         # The successor has found the job when it waits for it: a second wait on its lock.
@@ -118,7 +117,7 @@ async def test_the_operator_killed_in_the_middle_of_an_installation_never_does_i
         await _scripts(host, before + 2)
         await process.kill()
         await process.start()
-        await asyncio.to_thread(gate.write_text, "go on\n")
+        await gate.open()
         made = await world.until(MACHINE, "w1", prepared, "prepared")
     finally:
         await process.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.integration.operators.machine.conftest import (
     condition,
 )
 from tests.integration.operators.machine.test_hosts import prepared, scripts
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.remote.services import Services
 from tests.unit.operators.machine.sshd import FakeHost
 
@@ -138,9 +138,7 @@ async def test_an_operator_killed_between_record_and_action_does_it_once(
     await asyncio.to_thread(kubeconfig.write_text, api_server.kubeconfig())
     dying = OperatorProcess(world.kube, kubeconfig, world.namespace, DIES_AFTER_THE_RECORD)
     process = OperatorProcess(world.kube, kubeconfig, world.namespace)
-    gate, reached = services.top / "gate", services.top / "reached"
-    os.mkfifo(gate)
-    os.mkfifo(reached)
+    gate = Gate(services.top)
     await dying.start()
     try:
         await served(world, host, services)
@@ -152,11 +150,11 @@ async def test_an_operator_killed_between_record_and_action_does_it_once(
         assert services.ran == []
         # The next one begins it, and is killed while it goes on; the one after finds it.
         await process.start()
-        await asyncio.to_thread(reached.read_text)
+        await gate.reached()
         assert services.ran == ["restart tool"]
         await process.kill()
         await process.start()
-        await asyncio.to_thread(gate.write_text, "go on\n")
+        await gate.open()
         made = await world.until(MACHINE, "w1", tried(1), "well again")
     finally:
         await dying.kill()

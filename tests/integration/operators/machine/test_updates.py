@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.integration.operators.machine.test_heard import (
     proven,
     through,
 )
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 
 from kok.api.meta import Manifest
@@ -286,8 +286,7 @@ async def test_the_operator_killed_at_each_step_goes_on_with_it(
     process = OperatorProcess(world.kube, kubeconfig, world.namespace, worker.node.first)
     await worker.runs_a_pod()
     await worker.guard(0)
-    os.mkfifo(tmp_path / "reached")
-    os.mkfifo(tmp_path / "gate")
+    gate = Gate(tmp_path)
 
     async def dies() -> None:
         await process.kill()
@@ -301,9 +300,9 @@ async def test_the_operator_killed_at_each_step_goes_on_with_it(
         assert worker.installed == OLD
         await worker.guard(1)
         # In the middle of the change: what runs on the host goes on.
-        await asyncio.to_thread((tmp_path / "reached").read_text)
+        await gate.reached()
         await _then(worker.step("Changing"), dies)
-        await asyncio.to_thread((tmp_path / "gate").write_text, "go on\n")
+        await gate.open()
         await world.until(MACHINE, "w1", through, "changed")
         await worker.node.post(MEANWHILE, NEW)
         await worker.node.post(AFTER, NEW)

@@ -44,6 +44,24 @@ def test_addons_are_woken_by_what_they_hang_on() -> None:
     assert woken[3:] == ["dns"]
 
 
+def test_addons_are_woken_by_what_they_are_made_of() -> None:
+    wakeups = Wakeups()
+    for name in ("dns", "app"):
+        wakeups.register("n", name, "shop", [], lambda: None)
+    wakeups.register_parts(("n", "dns"), [("Secret", "one"), ("ConfigMap", "two")])
+    wakeups.register_parts(("n", "app"), [("Secret", "one")])
+    one, two = ({"metadata": {"namespace": "n", "name": name}} for name in ("one", "two"))
+    assert set(wakeups.of_secret(one)) == {("n", "dns"), ("n", "app")}
+    assert wakeups.of_config_map(two) == [("n", "dns")]
+    assert wakeups.of_secret(two) == wakeups.of_config_map(one) == []
+    assert wakeups.of_secret({"metadata": {"namespace": "m", "name": "one"}}) == []
+    wakeups.register_parts(("n", "dns"), [])
+    assert wakeups.of_secret(one) == [("n", "app")]
+    wakeups.forget(("n", "app"))
+    assert wakeups.of_secret(one) == []
+    assert wakeups._made_of == {}
+
+
 def test_a_cluster_is_woken_while_it_is_looked_after() -> None:
     wakeups, woken = Wakeups(), list[str]()
     wakeups.register_cluster(("team-a", "shop"), lambda: woken.append("shop"))

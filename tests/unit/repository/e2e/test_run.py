@@ -9,7 +9,7 @@ import pytest
 from e2e import run
 
 NAMES = {
-    *("first-cluster", "shapes", "faults", "hostile", "disaster"),
+    *("first-cluster", "shapes", "faults", "hostile", "disaster", "addons", "konnectivity"),
     *("reports", "reports-control", "reports-hosts", "reports-pods"),
     *("etcd-backup", "etcd-ca", "etcd-corrupt", "etcd-lost", "etcd-members", "etcd-migrate"),
     *("etcd-node", "etcd-quorum", "etcd-rescue", "etcd-restore", "etcd-retained", "etcd-scale"),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import math
 import os
+import select
 import signal
 import statistics
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +89,35 @@ async def test_what_is_nested_too_deeply_is_refused_and_not_tried_again() -> Non
 async def test_a_process_that_somebody_kills_is_no_fault_of_the_work() -> None:
     with pytest.raises(Unfinished, match="ended with -9"):
         await run_limited(signal.raise_signal, signal.SIGKILL, Limits(wall=PATIENT))
+
+
+async def test_a_program_that_the_work_starts_has_the_same_limits() -> None:
+    limits = Limits(cpu=1, memory=64, programs=True, wall=PATIENT)
+    spins = [sys.executable, "-c", "while True: pass"]
+    assert await run_limited(subprocess.call, spins, limits) in {-signal.SIGXCPU, -signal.SIGKILL}
+    grows = [sys.executable, "-c", "bytearray(10**9)"]
+    assert await run_limited(subprocess.call, grows, limits) == 1
+    fine = [sys.executable, "-c", "bytearray(10**6)"]
+    assert await run_limited(subprocess.call, fine, limits) == 0
+
+
+TELLS_AND_WAITS = """
+import os, sys, time
+with open(sys.argv[1], "w") as pipe:
+    pipe.write(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+async def test_what_the_work_started_ends_with_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "number"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-c", TELLS_AND_WAITS, str(pipe)]
+    limits = Limits(programs=True, wall=PATIENT)
+    work = asyncio.create_task(run_limited(subprocess.call, command, limits))
+    number = await asyncio.to_thread(pipe.read_text)
+    handle = os.pidfd_open(int(number))
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    assert await asyncio.to_thread(select.select, [handle], [], [], PATIENT) == ([handle], [], [])
+    os.close(handle)

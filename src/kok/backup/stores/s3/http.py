@@ -1,6 +1,6 @@
 """Requests to a server that speaks S3: signed, with deadlines, tried again within bounds.
 
-No library does it as it is needed here. Besides obstore, of which docs/decisions.md tells, there were
+No library does it as it is needed here. Besides obstore, of which docs/developing/decisions.md tells, there were
 tried (512 MiB to a server over TLS, parts of 8 MiB, two in flight; resident memory at the peak):
 
     boto3 1.43      121 MiB/s  1.0 s CPU  88 MiB; 31 MiB more in the image; blocking

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from shutil import which
+from typing import Any, Final
 
 from kok.api.cluster.addon import Addon
+from kok.api.cluster.addonsource import HelmSource, OCISource, ResolvedSource
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.budget.limits import MIB, weight
 from kok.kube.client import Kube
-from kok.kube.decoding.nesting import ALLOWED, too_deep
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.addon.render import (
@@ -23,16 +25,26 @@ from kok.operators.cluster.addon.render import (
     render,
     run_job,
 )
+from kok.operators.cluster.addon.sources.artifacts import ArtifactJob, render_artifact
+from kok.operators.cluster.addon.sources.charts import LIMITS, ChartJob, render_chart
+from kok.operators.cluster.addon.sources.finding import Sources
+from kok.operators.cluster.addon.sources.givenvalues import GivenValues, given_values
+from kok.operators.cluster.addon.sources.schemas import builtin_problem
 from kok.operators.cluster.addon.values import check_values
 from kok.runtime.controller.errors import Invalid, Wait
 from kok.runtime.controller.reconciler import Key
 from kok.runtime.fairness.slots import FairSlots, GaveWay
 from kok.runtime.sandbox.pool import SandboxPool
-from kok.runtime.sandbox.process import TooMuch, Unfinished
+from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 from kok.templating.sandboxed import is_quick, render_sandboxed
+from kok.versions.ranges import parse_range, semver
 
+CHARTS: Final = 1
+"""Charts that are rendered at a time."""
+RELEASE: Final = 53
+"""Characters that Helm allows the name of a release."""
 LOOK_AGAIN = 60.0
-"""Seconds after which a ConfigMap is read again; it carries no mark by which it could be watched."""
+"""Seconds after which what pods say of themselves is asked for again."""
 
 
 LARGE, HEAVY = MIB // 2, 6 * MIB
@@ -57,7 +69,11 @@ class Bundle:
 
     manifests: list[Manifest]
     version: str | None
-    """Of a built-in addon: that of its main image."""
+    """Of a built-in addon: that of its main image; of others that of the chart or artifact."""
+    source: ResolvedSource | None = None
+    """What its chart or artifact was found to be."""
+    namespace: str = "default"
+    """Where everything goes that names none."""
 
     @property
     def large(self) -> bool:
@@ -69,9 +85,20 @@ class Bundle:
 class BundleRenderer:
     """Makes bundles; what comes from users is rendered aside, once."""
 
-    def __init__(self, sandboxes: SandboxPool, settings: BundleSettings | None = None) -> None:
-        """`sandboxes` is where templates of users are rendered."""
+    def __init__(
+        self,
+        sandboxes: SandboxPool,
+        settings: BundleSettings | None = None,
+        *,
+        sources: Sources | None = None,
+        helm: str = "helm",
+    ) -> None:
+        """`sandboxes` is where templates of users are rendered; `sources` finds charts and artifacts, and
+        `helm` is the program that renders charts."""
         self._sandboxes = sandboxes
+        self._sources = sources or Sources(sandboxes)
+        self._helm = helm
+        self._charts = FairSlots(CHARTS, share=1)
         self._settings = settings or BundleSettings()
         self._room = FairSlots(self._settings.large_at_once, share=1, span=self._settings.span)
         self._large: set[Key] = set()
@@ -85,9 +112,19 @@ class BundleRenderer:
 
         A large one is let go and made again when there is room, so that what waits takes none.
         """
+        refuse_version(addon.spec.kubernetes, context)
+        given = await given_values(kube, addon)
+        with given.untold():
+            async with self._held(kube, addon, context, given) as made:
+                yield made
+
+    @asynccontextmanager
+    async def _held(
+        self, kube: Kube, addon: Addon, context: TemplateContext, given: GivenValues
+    ) -> AsyncIterator[Bundle]:
         key = (addon.namespace, addon.name)
         if key not in self._large:
-            made = await self.bundle(kube, addon, context)
+            made = await self._bundle(kube, addon, context, given.values)
             if not made.large:
                 yield made
                 return
@@ -95,7 +132,7 @@ class BundleRenderer:
             del made
         try:
             async with self._room.one(addon.namespace):
-                made = await self.bundle(kube, addon, context)
+                made = await self._bundle(kube, addon, context, given.values)
                 if not made.large:
                     self._large.discard(key)
                 yield made
@@ -112,41 +149,154 @@ class BundleRenderer:
         """The Addon goes."""
         self._large.discard(key)
 
-    async def bundle(self, kube: Kube, addon: Addon, context: TemplateContext) -> Bundle:
-        """Reads and renders; raises `Invalid`, or `Wait` for a ConfigMap that is missing."""
-        spec = addon.spec
-        if too_deep(spec.values):
-            problem = f"spec.values is nested deeper than {ALLOWED} levels; make it flatter"
-            raise Invalid(reasons.VALUES_INVALID, problem)
-        if spec.source.builtin is not None:
-            name = spec.source.builtin
-            template, defaults = builtin(name)
-            values = merged_values(name, defaults, spec.values)
-            check_values(name, defaults, spec.values, context.version)
-            job = RenderJob((template,), context, values, addon.name)
-            version = context.image(name).rpartition(":")[2]
-            if is_quick(spec.values):
-                return Bundle(render(job.templates, context, values, addon.name), version)
-            return Bundle(await self._aside(addon.namespace, job), version)
-        templates = await _templates(kube, addon)
-        job = RenderJob(templates, context, spec.values, addon.name)
-        return Bundle(await self._aside(addon.namespace, job), None)
+    async def close(self) -> None:
+        """Closes connections to repositories."""
+        await self._sources.close()
 
-    async def _aside(self, namespace: str, job: RenderJob) -> list[Manifest]:
+    async def bundle(self, kube: Kube, addon: Addon, context: TemplateContext) -> Bundle:
+        """Reads and renders; raises `Invalid`, or `Wait` for what is not there."""
+        refuse_version(addon.spec.kubernetes, context)
+        given = await given_values(kube, addon)
+        with given.untold():
+            return await self._bundle(kube, addon, context, given.values)
+
+    async def _bundle(
+        self, kube: Kube, addon: Addon, context: TemplateContext, values: Mapping[str, Any]
+    ) -> Bundle:
+        source = addon.spec.source
+        if source.builtin is not None:
+            return await self._builtin(addon, source.builtin, context, values)
+        if source.helm is not None:
+            return await self._chart(kube, addon, source.helm, context, values)
+        if source.oci is not None:
+            return await self._artifact(kube, addon, source.oci, context, values)
+        templates = await _templates(kube, addon)
+        job = RenderJob(templates, context, values, addon.name)
+        return Bundle(await self._aside(addon.namespace, run_job, job, job.digest()), None)
+
+    async def _builtin(
+        self, addon: Addon, name: str, context: TemplateContext, given: Mapping[str, Any]
+    ) -> Bundle:
+        template, defaults = builtin(name)
+        values = merged_values(name, defaults, given)
+        check_values(name, defaults, given, context.version)
+        if (problem := builtin_problem(name, values)) is not None:
+            raise Invalid(reasons.VALUES_INVALID, problem)
+        job = RenderJob((template,), context, values, addon.name)
+        version = context.image(name).rpartition(":")[2]
+        if is_quick(given):
+            return Bundle(render(job.templates, context, values, addon.name), version)
+        made = await self._aside(addon.namespace, run_job, job, job.digest())
+        return Bundle(made, version)
+
+    async def _chart(
+        self,
+        kube: Kube,
+        addon: Addon,
+        source: HelmSource,
+        context: TemplateContext,
+        values: Mapping[str, Any],
+    ) -> Bundle:
+        found = await self._sources.find(kube, addon)
+        job = ChartJob(
+            helm=which(self._helm) or self._helm,
+            chart=f"chart {source.chart} {found.version}",
+            digest=found.digest,
+            release=source.release_name or addon.name[:RELEASE],
+            namespace=source.namespace,
+            create_namespace=source.create_namespace,
+            kubernetes=context.version,
+            api_versions=tuple(source.api_versions),
+            values=values,
+            hooks=source.hooks,
+            addon=addon.name,
+        )
+        made = self._known(addon.namespace, job.key())
+        if made is None:
+            whole = replace(job, archive=await self._sources.archive(kube, addon, found))
+            # helm and what prepares its work take much more memory than a template.
+            async with self._charts.one(addon.namespace):
+                made = await self._aside(addon.namespace, render_chart, whole, job.key(), LIMITS)
+        return Bundle(made, found.version, found, source.namespace)
+
+    async def _artifact(
+        self,
+        kube: Kube,
+        addon: Addon,
+        source: OCISource,
+        context: TemplateContext,
+        values: Mapping[str, Any],
+    ) -> Bundle:
+        found = await self._sources.find(kube, addon)
+        name = f"artifact {source.reference.partition('@')[0]}"
+        job = ArtifactJob(name, found.digest, context, values, addon.name)
+        made = self._known(addon.namespace, job.key())
+        if made is None:
+            whole = replace(job, archive=await self._sources.archive(kube, addon, found))
+            made = await self._aside(addon.namespace, render_artifact, whole, job.key())
+        return Bundle(made, found.version or found.digest[: len("sha256:") + 12], found)
+
+    def _known(self, namespace: str, digest: str) -> list[Manifest] | None:
+        """What a rendering came to that was done already."""
+        try:
+            return _manifests(self._sandboxes.recall(namespace, digest))
+        except TooMuch as error:
+            raise _too_much(error) from None
+
+    async def _aside(
+        self,
+        namespace: str,
+        function: Callable[[Any], Any],
+        job: Any,
+        digest: str,
+        limits: Limits | None = None,
+    ) -> list[Manifest]:
         """In a process of its own: a template may loop for ever, or ask for all memory there is."""
         try:
-            made = await render_sandboxed(self._sandboxes, namespace, run_job, job, job.digest())
+            made = await render_sandboxed(
+                self._sandboxes, namespace, function, job, digest, limits=limits
+            )
         except TooMuch as error:
-            problem = f"rendering {error}; make the templates and their values simpler"
-            raise Invalid(reasons.TEMPLATE_INVALID, problem) from None
+            raise _too_much(error) from None
         except Unfinished as error:
             raise Wait(
                 reasons.TEMPLATE_INVALID, f"rendering {error}; it is tried again", 30.0
             ) from None
-        if "invalid" in made:
-            raise Invalid(*made["invalid"])
-        manifests: list[Manifest] = made["manifests"]
-        return manifests
+        return _manifests(made) or []
+
+
+def _manifests(made: Any) -> list[Manifest] | None:
+    """What a rendering came to; None for none. Raises `Invalid` where it says so."""
+    if made is None:
+        return None
+    if "invalid" in made:
+        raise Invalid(*made["invalid"])
+    manifests: list[Manifest] = made["manifests"]
+    return manifests
+
+
+def _too_much(error: TooMuch) -> Invalid:
+    problem = f"rendering {error}; make the templates and their values simpler"
+    return Invalid(reasons.TEMPLATE_INVALID, problem)
+
+
+def refuse_version(wanted: str | None, context: TemplateContext) -> None:
+    """Raises `Invalid` for a Cluster of a version of Kubernetes that is not meant."""
+    if wanted is None:
+        return
+    try:
+        meant = parse_range(wanted)
+    except ValueError as error:
+        problem = f"spec.kubernetes: {error}"
+        raise Invalid(reasons.KUBERNETES_UNSUPPORTED, problem) from None
+    runs = semver(context.version)
+    if runs is not None and not meant.holds(runs):
+        raise Invalid(
+            reasons.KUBERNETES_UNSUPPORTED,
+            f"Cluster {context.name} runs Kubernetes {context.version}, and spec.kubernetes is "
+            f"{wanted}: take a source that is made for {context.version} and write its range, or "
+            "leave the Cluster at a version of the range; until then nothing is changed",
+        )
 
 
 async def _templates(kube: Kube, addon: Addon) -> list[Template]:

@@ -9,13 +9,17 @@ from datetime import datetime
 from kok.api.cluster.addon import Addon, AddonStatus
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.decide import AddonDecision
-from kok.operators.cluster.addon.health import Workload, counts
+from kok.operators.cluster.addon.health import ObjectHealth, counts
 from kok.runtime.conditions import Verdict, put
 from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
 from kok.runtime.controller.reasons import ANSWER_TOO_LARGE
 
 _AWAY = frozenset({ANSWER_TOO_LARGE, reasons.CLUSTER_UNREACHABLE, reasons.WAITING_FOR_CLUSTER})
 """Reasons for which nothing can be seen of what was applied."""
+_SAME = frozenset(
+    {reasons.KUBERNETES_UNSUPPORTED, reasons.SOURCE_REFUSED, reasons.SOURCE_UNREACHABLE}
+)
+"""Reasons for which nothing was changed of what was applied before."""
 _APPLIED = Verdict(True, reasons.AS_WANTED, "all objects are applied")
 
 
@@ -29,7 +33,9 @@ class AddonOutcome:
     """Of a built-in addon: that of its main image."""
     kubernetes_version: str | None = None
     """Of the Cluster that it was rendered for."""
-    workloads: Sequence[Workload] = ()
+    revision: str = ""
+    """Hash of the objects."""
+    workloads: Sequence[ObjectHealth] = ()
     health: Verdict | None = None
 
 
@@ -49,6 +55,7 @@ def report(
     if found.applied:
         status.version = found.version
         status.kubernetes_version = found.kubernetes_version
+        status.revision = found.revision
         status.workloads = counts(found.workloads)
     said = _verdicts(addon, decision, found, ended)
     if said is None:
@@ -77,7 +84,7 @@ def _verdicts(
 def _stopped(addon: Addon, stop: ReconcileStop) -> tuple[Verdict, Verdict]:
     """What an interrupted pass can still say."""
     current = addon.status.observed_generation == addon.metadata.generation
-    if stop.reason in _AWAY and current and addon.status.is_true(reasons.APPLIED):
+    if stop.reason in _AWAY | _SAME and current and addon.status.is_true(reasons.APPLIED):
         # What was applied is still there; only how it is cannot be seen.
         return _APPLIED, Verdict(None, stop.reason, stop.message)
     verdict = Verdict(False, stop.reason, stop.message)

@@ -57,16 +57,34 @@ class TemplateContext:
         return f"{self.registry.rstrip('/')}/{rest if named else reference}"
 
 
-def context_of(cluster: Cluster) -> TemplateContext | None:
-    """The facts of a Cluster; None as long as it has no endpoint."""
+_BEFORE = frozenset({"Preflight", "Backup", "Etcd"})
+"""Steps of an upgrade at which every addon is rendered for what runs."""
+
+
+def _version(cluster: Cluster, *, before: bool) -> str:
+    """The version to render for.
+
+    While an upgrade is under way this is what still runs, for addons come after it; `before` has those
+    that go before the control plane rendered for where it is going. On the way back they go first, too.
+    """
+    upgrade = cluster.status.upgrade
+    if before and upgrade is not None and not upgrade.backing_out and upgrade.step not in _BEFORE:
+        return upgrade.hop
+    return cluster.status.version or cluster.spec.version
+
+
+def context_of(cluster: Cluster, *, before: bool = False) -> TemplateContext | None:
+    """The facts of a Cluster; None as long as it has no endpoint.
+
+    `before`: for an addon that goes before the control plane in an upgrade.
+    """
     endpoint = Endpoint.parse(cluster.status.endpoint)
     if endpoint is None:
         return None
     network = cluster.spec.network
     return TemplateContext(
         name=cluster.name,
-        # While an upgrade is under way this is what still runs: addons come after it.
-        version=cluster.status.version or cluster.spec.version,
+        version=_version(cluster, before=before),
         pod_cidrs=tuple(network.pod_cidrs),
         service_cidrs=tuple(network.service_cidrs),
         dns_domain=network.dns_domain,

@@ -15,7 +15,8 @@ from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 from kok.kube.http.paths import object_path
-from kok.operators.cluster.addon.health import Workload, mapping, mappings
+from kok.kube.objects.kstatus import mapping, mappings
+from kok.operators.cluster.addon.health import ObjectHealth, Workload
 from kok.runtime.pods.messages import last_error_line, one_line, quoted
 
 PODS = 100
@@ -52,12 +53,12 @@ class PodError:
     log: Log | None = None
 
 
-async def pod_error(kube: Kube, found: Iterable[Workload]) -> str:
+async def pod_error(kube: Kube, found: Iterable[ObjectHealth]) -> str:
     """The worst that pods of workloads that are not up say, or nothing.
 
     Words are an extra: where the business cluster does not tell them, there are none.
     """
-    down = [one for one in found if not one.up]
+    down = [one for one in found if isinstance(one, Workload) and not one.up]
     try:
         for workload in down[:ASKED]:
             worst = await _worst(kube, workload)

@@ -40,7 +40,7 @@ def _context(addon: Addon, view: AddonView) -> TemplateContext | Wait:
     if cluster is None:
         where = f"{addon.namespace}/{addon.spec.cluster}"
         return Wait(reasons.CLUSTER_MISSING, f"Cluster {where} does not exist", 30.0)
-    context = context_of(cluster)
+    context = context_of(cluster, before=addon.spec.goes_before)
     return context or Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no API yet", IDLE)
 
 
@@ -63,6 +63,6 @@ def require_dependencies(addon: Addon, view: AddonView) -> None:
 
 def _ask_pods(addon: Addon, now: datetime) -> bool:
     before = addon.status.condition(reasons.HEALTHY)
-    if before is None or before.reason != reasons.NOT_HEALTHY:
+    if before is None or before.reason not in (reasons.NOT_HEALTHY, reasons.WAITING_FOR_WAVE):
         return False
     return bool(now - before.last_transition_time >= ASK_PODS)

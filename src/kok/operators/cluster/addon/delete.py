@@ -9,7 +9,8 @@ from kok.api.cluster.addon import Addon, AddonStatus
 from kok.api.cluster.cluster import Cluster
 from kok.kube.errors import KubeError, Unreachable
 from kok.operators.cluster import reasons
-from kok.operators.cluster.addon.apply import removal_order, remove
+from kok.operators.cluster.addon.applying.order import removal_steps
+from kok.operators.cluster.addon.applying.removal import remove
 from kok.operators.cluster.addon.observe import read_cluster
 from kok.operators.cluster.businesscluster.connections import Connections, reconnect
 from kok.operators.cluster.settings import ClusterSettings
@@ -37,7 +38,7 @@ class Removal:
         began = addon.metadata.deletion_timestamp
         waited = p.now - began if began is not None else timedelta(0)
         limit = REMOVAL if cluster is not None and not cluster.deleting else REMOVAL_WITH_CLUSTER
-        if cluster is not None and waited < limit and await self.remove_all(cluster):
+        if cluster is not None and waited < limit and await self.remove_all(cluster, waited, limit):
             raise Wait(
                 reasons.DELETING_ADDONS, f"waiting for {_left(p.status)} to go", _patience(waited)
             )
@@ -45,20 +46,30 @@ class Removal:
             p.event(reasons.GAVE_UP, f"{_left(p.status)} may be left behind", warning=True)
         return DONE
 
-    async def remove_all(self, cluster: Cluster) -> bool:
+    async def leave(self, cluster: Cluster) -> bool:
+        """The same while the Cluster is going: whether something is left."""
+        began = cluster.metadata.deletion_timestamp
+        waited = self._p.now - began if began is not None else timedelta(0)
+        return await self.remove_all(cluster, waited, REMOVAL_WITH_CLUSTER)
+
+    async def remove_all(
+        self, cluster: Cluster, waited: timedelta = timedelta(), limit: timedelta = REMOVAL
+    ) -> bool:
         """Whether something is left; nothing counts as left where nobody can be asked any more.
 
-        Strikes from `status.inventory` what is gone. Raises `KubeError` of the meta cluster.
+        Strikes from `status.inventory` what is gone. `waited` of `limit` has passed: what should go
+        later goes in time, too, whatever holds the rest up. Raises `KubeError` of the meta cluster.
         """
         p = self._p
         connection = await reconnect(p.kube, self._connections, self._settings, cluster)
         if connection is None:
             p.status.inventory = []
             return False
-        entries = removal_order(p.status.inventory)
         try:
             async with asyncio.timeout(REMOVAL_WITH_CLUSTER.total_seconds()):
-                p.status.inventory = await remove(p.guarded(connection.kube), entries, p.obj.name)
+                kube, entries = p.guarded(connection.kube), p.status.inventory
+                due = _due(len(removal_steps(entries)), waited, limit)
+                p.status.inventory = await remove(kube, entries, p.obj.name, due=due)
         except (KubeError, TimeoutError) as error:
             p.log.info("cannot remove the addon's objects", error=str(error))
             if cluster.deleting and isinstance(error, Unreachable | TimeoutError):
@@ -71,6 +82,11 @@ def _left(status: AddonStatus) -> str:
     named = [f"{a.kind} {a.name}" for a in status.inventory[:5]]
     more = len(status.inventory) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _due(steps: int, waited: timedelta, limit: timedelta) -> int:
+    """How many steps are to be begun by now: all of them once three quarters of the time are over."""
+    return 1 + int(steps * min(1.0, waited / (limit * 0.75)))
 
 
 def _patience(waited: timedelta) -> float:

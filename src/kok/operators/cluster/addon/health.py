@@ -1,12 +1,13 @@
-"""How the workloads of an addon are. Pure."""
+"""How the objects of an addon are, its workloads first of all. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kok.api.meta import Manifest
+from kok.kube.objects.kstatus import mapping, mappings, progress_of
 from kok.operators.cluster import reasons
 from kok.runtime.conditions import Verdict
 
@@ -29,11 +30,39 @@ class Workload:
     namespace: str = ""
     selector: str = ""
     """Of its pods, in Kubernetes' notation; nothing if there is none."""
+    why: str = ""
+    """Why nothing more comes of it by itself, if it says so."""
 
     @property
     def up(self) -> bool:
         """Whether nothing is missing."""
         return self.ready >= self.desired
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """An object without pods of its own that is not yet, or no longer, what it should be."""
+
+    name: str
+    why: str
+    failed: bool
+    """Whether nothing more comes of it by itself."""
+    up: bool = False
+
+
+ObjectHealth = Workload | Lagging
+
+
+def health_of(live: Manifest) -> ObjectHealth | None:
+    """How an object is; None for one that is as it should be and of which nothing is counted."""
+    progress = progress_of(live)
+    workload = workload_of(live)
+    if workload is not None:
+        return replace(workload, why=progress.why) if progress.failed else workload
+    if progress.current:
+        return None
+    name = str(mapping(live.get("metadata")).get("name") or "")
+    return Lagging(f"{live.get('kind')} {name}", progress.why, progress.failed)
 
 
 def workloads(lives: Iterable[Manifest]) -> list[Workload]:
@@ -75,7 +104,16 @@ def _numbers(
     desired, ready, updated = found
     if desired is None or ready is None or updated is None:
         return None
+    updated += _left_as_they_are(spec, desired)
     return min(desired, MOST), min(ready, MOST), min(updated, MOST)
+
+
+def _left_as_they_are(spec: Mapping[str, Any], desired: int) -> int:
+    """Pods that the spec does not want to be of the newest template."""
+    strategy = mapping(spec.get("updateStrategy"))
+    if strategy.get("type") == "OnDelete":
+        return desired
+    return min(_number(mapping(strategy.get("rollingUpdate")), "partition") or 0, desired)
 
 
 def _number(found: Mapping[str, Any], key: str, missing: int = 0) -> int | None:
@@ -102,38 +140,43 @@ def _term(expression: Mapping[str, Any]) -> str:
     }.get(str(expression.get("operator")), "")
 
 
-def mapping(value: object) -> Mapping[str, Any]:
-    """The value, if it is a mapping; else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def mappings(value: object) -> list[Mapping[str, Any]]:
-    """The mappings among the items of a list; none of anything else."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
-
-
-def counts(found: Sequence[Workload]) -> str | None:
+def counts(found: Sequence[ObjectHealth]) -> str | None:
     """Ready and wanted pods of all, for people; None without workloads."""
-    if not found:
+    these = [one for one in found if isinstance(one, Workload)]
+    if not these:
         return None
-    return f"{sum(w.ready for w in found)}/{sum(w.desired for w in found)}"
+    return f"{sum(w.ready for w in these)}/{sum(w.desired for w in these)}"
 
 
-def judge(found: Sequence[Workload], *, has_nodes: bool, pod_error: str = "") -> Verdict:
-    """Whether the workloads are up, or cannot be because the business cluster has no node.
+def missing(found: Sequence[ObjectHealth]) -> str:
+    """What of all objects is not up, as a part of a sentence; nothing if all are."""
+    down = [one for one in found if not one.up]
+    listed = ", ".join(map(_told, down[:NAMED]))
+    return listed + (f" and {len(down) - NAMED} more" if len(down) > NAMED else "")
 
-    `complaint` is what their pods say, see `kok.operators.cluster.addon.crashes`.
+
+def _told(one: ObjectHealth) -> str:
+    if isinstance(one, Lagging):
+        return f"{one.name}: {one.why}"
+    return f"{one.name} {one.ready}/{one.desired}" + (f" ({one.why})" if one.why else "")
+
+
+def judge(found: Sequence[ObjectHealth], *, has_nodes: bool, pod_error: str = "") -> Verdict:
+    """Whether all objects are up, or cannot be because the business cluster has no node.
+
+    `pod_error` is what pods of workloads say, see `kok.operators.cluster.addon.crashes`.
     """
-    down = [w for w in found if not w.up]
-    if not down:
+    listed = missing(found)
+    if not listed:
         return Verdict(True, reasons.AS_WANTED, "applied and healthy")
-    listed = ", ".join(f"{w.name} {w.ready}/{w.desired}" for w in down[:NAMED])
-    listed += f" and {len(down) - NAMED} more" if len(down) > NAMED else ""
-    if not has_nodes:
+    hopeless = any(isinstance(one, Lagging) and one.failed for one in found)
+    if not has_nodes and not hopeless:
         return Verdict(
             True,
             reasons.WAITING_FOR_NODES,
             f"applied; pods wait for the first node of the cluster: {listed}",
         )
-    text = f"applied, but not all pods are ready: {listed}"
+    only_pods = all(isinstance(one, Workload) for one in found if not one.up)
+    what = "not all pods are ready" if only_pods else "not all objects are as they should be"
+    text = f"applied, but {what}: {listed}"
     return Verdict(False, reasons.NOT_HEALTHY, f"{text}; {pod_error}" if pod_error else text)

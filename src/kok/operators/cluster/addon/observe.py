@@ -9,7 +9,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.operators.cluster import reasons
+from kok.operators.cluster import naming, reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,24 @@ async def observe(kube: Kube, addon: Addon) -> AddonView:
     return AddonView(cluster, tuple(needed))
 
 
+def needed_names(addon: Addon) -> list[str]:
+    """Names of Addons whose changes concern this one, as it depends on them."""
+    asked = addon.spec.depends_on
+    return [*asked, *(naming.addon_for(name, addon.spec.cluster) for name in asked)]
+
+
+def parts_of(addon: Addon) -> frozenset[tuple[str, str]]:
+    """Kinds and names of the Secrets and ConfigMaps that it is made of, in its namespace."""
+    spec = addon.spec
+    found: list[tuple[str, str | None]] = [("ConfigMap", spec.source.config_map)]
+    for source in spec.values_from:
+        found += [("Secret", source.secret), ("ConfigMap", source.config_map)]
+    for repository in (spec.source.helm, spec.source.oci):
+        if repository is not None:
+            found.append(("Secret", repository.secret))
+    return frozenset((kind, name) for kind, name in found if name)
+
+
 async def read_cluster(kube: Kube, addon: Addon) -> Cluster | None:
     """The Cluster of an Addon. Raises `KubeError`, `Unreadable`."""
     kind = Cluster.info.kind
@@ -46,7 +64,11 @@ async def read_cluster(kube: Kube, addon: Addon) -> Cluster | None:
 
 
 async def _dependency(kube: Kube, addon: Addon, name: str) -> Dependency:
-    live = await kube.get(Addon.info.kind, name, addon.namespace)
+    live = await kube.get(Addon.info.kind, name, addon.namespace, unread=FREE_FORM)
+    if live is not None and live["spec"].get("clusters") is not None:
+        # One for many Clusters: what it has made for this one is waited for.
+        name = naming.addon_for(name, addon.spec.cluster)
+        live = await kube.get(Addon.info.kind, name, addon.namespace, unread=FREE_FORM)
     if live is None:
         return Dependency(name, None)
     try:

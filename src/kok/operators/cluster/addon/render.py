@@ -20,16 +20,16 @@ from kok.templating import environment as templating
 from kok.templating.environment import TemplateError
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader, in C where there is one, which is ten times as fast.
 
     A date is a text for it, as for Kubernetes: JSON knows no dates.
     """
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    for first, resolvers in Loader.yaml_implicit_resolvers.items()
 }
 MAX_OBJECTS = 1000
 """Objects of one Addon: each is asked for, and listed in the status."""
@@ -45,6 +45,8 @@ class Template:
 
     name: str
     text: str
+    plain: bool = False
+    """Nothing is put in: it is applied as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class RenderJob:
 
     def digest(self) -> str:
         """The same for the same job."""
-        templates = [(template.name, template.text) for template in self.templates]
+        templates = [(one.name, one.text, one.plain) for one in self.templates]
         made_of = [templates, repr(self.context), self.values, self.addon]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
@@ -73,8 +75,13 @@ def render(
     """
     found: list[Manifest] = []
     for template in templates:
-        text = _render(template, context, values)
-        found.extend(_manifests(template.name, text))
+        text = template.text if template.plain else _render(template, context, values)
+        found.extend(manifests_of(template.name, text))
+    return finished(found, addon)
+
+
+def finished(found: Sequence[Manifest], addon: str) -> list[Manifest]:
+    """Manifests as they are applied: each once, labelled, and not too many; raises `Invalid`."""
     if len(found) > MAX_OBJECTS:
         text = f"{len(found)} objects are more than {MAX_OBJECTS}; make several Addons of them"
         raise Invalid(reasons.TEMPLATE_INVALID, text)
@@ -135,9 +142,10 @@ def _render(template: Template, context: TemplateContext, values: Mapping[str, A
     return text
 
 
-def _manifests(name: str, text: str) -> list[Manifest]:
+def manifests_of(name: str, text: str) -> list[Manifest]:
+    """The objects of a text of YAML documents; raises `Invalid`."""
     try:
-        documents = [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
+        documents = [d for d in yaml.load_all(text, Loader=Loader) if d is not None]
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1} as rendered" if where is not None else ""

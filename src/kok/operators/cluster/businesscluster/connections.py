@@ -15,6 +15,7 @@ from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
 from kok.kube.http.access import Access, AccessError
 from kok.kube.objects.ownership import owned_by
+from kok.operators.cluster.businesscluster.followed import FOLLOWED_MOST, FollowedKinds
 from kok.operators.cluster.businesscluster.look import BusinessLook
 from kok.operators.cluster.businesscluster.rbac import CLUSTER
 from kok.operators.cluster.businesscluster.reach import ReachWatch
@@ -27,9 +28,9 @@ from kok.runtime.controller.reconciler import Key
 from kok.workload.identity import Identity, Untrusted, identity_of
 from kok.workload.pool import Pool
 
-WORKING, ASKING = 8, 1
-"""Connections to one business cluster at most: to work with (six of them watch), and to ask with
-the users' certificate."""
+WORKING, ASKING = 5 + FOLLOWED_MOST, 1
+"""Connections to one business cluster at most: to work with (all but two of them watch, once there is
+that much to be followed), and to ask with the users' certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Connection:
         self.kube = kube
         self.admin = admin
         self.watches: Watches | None = None
+        self.followed = FollowedKinds(kube)
         self.reach: ReachWatch | None = None
         self.bootstrapped: Checked | None = None
         self.resolved: tuple[float, tuple[str, ...]] | None = None
@@ -98,16 +100,14 @@ class Connection:
     def watch(
         self,
         on_nodes: Callable[[], None],
-        on_object: Callable[[str], None],
         on_rights: Callable[[], None],
         on_requests: Callable[[], None],
         on_reach: Callable[[], None] = lambda: None,
     ) -> None:
-        """Starts to follow nodes and what they ask for, addons' objects, our own rights, and what
-        API servers reach inside.
+        """Starts to follow nodes and what they ask for, our own rights, and what API servers reach
+        inside.
 
-        `on_object` gets the name of the Addon whose object changed; `on_rights` is called when
-        somebody took from what operators may do.
+        `on_rights` is called when somebody took from what operators may do.
         """
 
         def nodes_changed() -> None:
@@ -120,7 +120,7 @@ class Connection:
             on_rights()
 
         if self.watches is None:
-            watches = Watches(self.kube, nodes_changed, on_object, doubt, on_requests)
+            watches = Watches(self.kube, nodes_changed, doubt, on_requests)
             self.watches = watches
             self.reach = ReachWatch(self.kube, lambda: watches.nodes, on_reach)
 
@@ -130,6 +130,7 @@ class Connection:
             await self.reach.close()
         if self.watches is not None:
             await self.watches.close()
+        await self.followed.close()
 
     async def close(self) -> None:
         """Ends watches and connections."""

@@ -1,4 +1,4 @@
-"""What is followed in each business cluster: nodes, what addons applied, and our own rights."""
+"""What is followed in each business cluster: nodes, what they ask for, and our own rights."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
-from kok.api.meta import Kind, Manifest
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.operators.cluster.businesscluster import rbac
-from kok.operators.cluster.naming import LABEL_ADDON
 from kok.workload import unmanaged_nodes
 from kok.workload.csr import Pending, Request
 from kok.workload.informers import NodeInformer, RequestInformer
 
-FOLLOWED = (kinds.DEPLOYMENT, kinds.DAEMONSET, kinds.CONFIGMAP)
-"""Kinds of addons' objects that wake their Addon at once; others are compared now and then."""
 ADDRESSES_MOST = 4 * 2**20
 """Bytes; 5,000 nodes have less."""
 
@@ -55,7 +52,6 @@ class Watches:
         self,
         kube: Kube,
         on_nodes: Callable[[], None],
-        on_object: Callable[[str], None],
         on_rights: Callable[[], None] = lambda: None,
         on_requests: Callable[[], None] = lambda: None,
         *,
@@ -69,7 +65,6 @@ class Watches:
         self._kube = kube
         kube.turned = on_nodes
         self._on_nodes = on_nodes
-        self._on_object = on_object
         self._on_rights = on_rights
         self._on_requests = on_requests
         self._nodes = NodeInformer(
@@ -83,8 +78,7 @@ class Watches:
         self._requests = RequestInformer(
             kube, on_change=self._request_changed, on_synced=on_requests
         )
-        self._tasks = [asyncio.create_task(self._follow(kind)) for kind in FOLLOWED]
-        self._tasks.append(asyncio.create_task(self._follow_rights()))
+        self._rights = asyncio.create_task(self._follow_rights())
 
     @property
     def nodes(self) -> dict[str, bool] | None:
@@ -123,10 +117,9 @@ class Watches:
 
     async def close(self) -> None:
         """Ends all watches."""
-        for task in self._tasks:
-            task.cancel()
+        self._rights.cancel()
         await asyncio.gather(
-            self._nodes.close(), self._requests.close(), *self._tasks, return_exceptions=True
+            self._nodes.close(), self._requests.close(), self._rights, return_exceptions=True
         )
 
     def _node_changed(self, name: str, before: NodeState | None, now: NodeState | None) -> None:
@@ -137,13 +130,6 @@ class Watches:
     def _request_changed(self, before: Request | None, now: Request | None) -> None:
         if (before is not None or now is not None) and self._requests.synced.is_set():
             self._on_requests()
-
-    async def _follow(self, kind: Kind) -> None:
-        async for event in self._kube.watch(kind, labels=LABEL_ADDON):
-            labels: dict[str, Any] = (event.object.get("metadata") or {}).get("labels") or {}
-            if LABEL_ADDON in labels:
-                self._on_object(str(labels[LABEL_ADDON]))
-            del event, labels
 
     async def _follow_rights(self) -> None:
         """Without our rights no watch can be begun; one that was begun goes on for a while."""

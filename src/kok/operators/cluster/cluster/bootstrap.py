@@ -124,7 +124,6 @@ class Bootstrapper:
         if connection.watches is None:
             connection.watch(
                 self._on_nodes,
-                lambda addon: self._wakeups.wake_addon(self._key, addon),
                 self._p.wake,
                 self._p.wake,
                 self._p.wake,

@@ -8,8 +8,9 @@ from datetime import datetime
 from kok.api.cluster.fleetstatus import FleetDurations, FleetUpgradeStatus
 from kok.api.cluster.fleetupgrade import FleetUpgrade
 from kok.operators.cluster import reasons
-from kok.operators.cluster.fleetupgrade.decision import FleetDecision, Standing
+from kok.operators.cluster.fleetupgrade.decision import FleetDecision
 from kok.operators.cluster.fleetupgrade.plan import target_of
+from kok.operators.cluster.staging.standing import Standing
 from kok.runtime.conditions import Verdict, put
 
 SHOWN = 5

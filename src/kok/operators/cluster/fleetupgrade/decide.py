@@ -11,11 +11,11 @@ from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.decision import (
     FleetDecision,
     FleetView,
-    Standing,
     standing_of,
 )
 from kok.operators.cluster.fleetupgrade.plan import missing
 from kok.operators.cluster.fleetupgrade.waves import Step
+from kok.operators.cluster.staging.standing import Standing
 from kok.runtime.controller.errors import Wait
 from kok.versions.knowledge import Releases
 

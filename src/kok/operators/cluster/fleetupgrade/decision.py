@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus, FleetWindowStatus
 from kok.operators.cluster import reasons
+from kok.operators.cluster.staging.standing import Standing
 from kok.runtime.controller.errors import Invalid, Wait
 
 NOTHING_SELECTED = (
     "no Cluster is selected: see spec.selector and spec.namespaces, and create another FleetUpgrade"
 )
-AT_ONCE = 0.05
-"""Seconds until the next pass where something may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +38,6 @@ class Raise:
     to: str
     at: datetime
     """When that was recorded: whoever raises it once more after a kill says the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a FleetUpgrade is, in a word for people, a reason and a sentence."""
-
-    phase: str
-    reason: str
-    message: str
-    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +87,3 @@ def standing_of(report: FleetReport) -> Standing:
     """How one is that has ended."""
     phase, reason = _ENDED[report.result]
     return Standing(phase, reason, report.summary, ready=report.result in {"Completed", "DryRun"})
-
-
-def clock(moment: datetime) -> str:
-    """For sentences."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def length(time: timedelta) -> str:
-    """For sentences."""
-    seconds = int(time.total_seconds())
-    if seconds < 120:
-        return f"{seconds} s"
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -14,9 +14,9 @@ from kok.kube.decoding.truncation import ANYTHING
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.decide import asked_again, is_active
 from kok.operators.cluster.fleetupgrade.decision import FleetView
-from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
 from kok.operators.cluster.fleetupgrade.plan import waves_of
 from kok.operators.cluster.fleetupgrade.waves import name_of
+from kok.operators.cluster.staging.followed import EVERYWHERE, FollowedClusters
 from kok.runtime.clock import Clock
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings

@@ -5,7 +5,6 @@ A plan is made once, at the start, and recorded; what is tried again keeps its p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,10 +12,12 @@ from datetime import datetime
 from kok import versions
 from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import BYTES_MOST, CLUSTERS_MOST, FleetRow, FleetWaveStatus
-from kok.api.cluster.fleetupgrade import CANARY, REST, FleetTarget, FleetUpgradeSpec, FleetWave
+from kok.api.cluster.fleetupgrade import FleetTarget, FleetUpgradeSpec, FleetWave
+from kok.api.cluster.staging import CANARY, REST
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.aim import aim, aim_again
 from kok.operators.cluster.fleetupgrade.progress import arrived, asleep, is_gone, reaches, wanted
+from kok.operators.cluster.staging.assign import in_waves, wave_beside
 from kok.versions.knowledge import Releases
 
 Rows = Mapping[str, FleetRow]
@@ -222,37 +223,21 @@ def _in_waves(
     now: datetime,
 ) -> dict[str, FleetRow]:
     """The rows with their waves; those that sleep have one, too, and take nobody's place in it."""
-    found, waves = dict(rows), waves_of(spec)
-    free = [key for key, row in rows.items() if row.state == "Waiting"]
-    total = len(free)
-    for wave in waves:
-        count = 1 if not spec.waves and wave.name == CANARY else len(free)
-        if wave.percent is not None:
-            count = math.ceil(wave.percent * total / 100)
-        taken = [key for key in free if _takes(wave, clusters[key])][:count]
-        found.update({key: replace(found[key], wave=wave.name) for key in taken})
-        free = [key for key in free if not found[key].wave]
-    for key in free:
+    found = dict(rows)
+    waiting = [key for key, row in rows.items() if row.state == "Waiting"]
+    waves = in_waves(spec.waves, waiting, clusters)
+    for key in waiting:
+        if key in waves:
+            found[key] = replace(found[key], wave=waves[key])
+            continue
         why = "no wave takes it; end spec.waves with one that has no selector, percent or names"
         found[key] = found[key].turned("Skipped", now, reasons.IN_NO_WAVE, why)
-    sleepers = [key for key, row in rows.items() if row.reason in SLEEPING]
-    for key in sleepers:
-        fitting = [w for w in waves if _takes(w, clusters[key])]
-        chosen = next((w for w in fitting if w.selector or w.names), None) or next(
-            reversed(fitting), None
-        )
-        found[key] = replace(found[key], wave=chosen.name if chosen is not None else "")
+    for key in (key for key, row in rows.items() if row.reason in SLEEPING):
+        found[key] = replace(found[key], wave=wave_beside(spec.waves, clusters[key]) or "")
     return found
 
 
 SLEEPING = frozenset({reasons.CLUSTER_PAUSED, reasons.CLUSTER_ASLEEP})
-
-
-def _takes(wave: FleetWave, cluster: ClusterContract) -> bool:
-    """Whether a Cluster may be in a wave."""
-    if wave.names:
-        return cluster.name in wave.names or cluster.key in wave.names
-    return wave.selector is None or wave.selector.takes(dict(cluster.labels))
 
 
 def _wave(name: str, rows: Rows) -> FleetWaveStatus:

@@ -20,8 +20,8 @@ from kok.kube.errors import (
     Unreachable,
 )
 from kok.operators.cluster.fleetupgrade.decision import Raise
-from kok.operators.cluster.fleetupgrade.followed import AT_ONCE, CLUSTER, FollowedClusters
 from kok.operators.cluster.fleetupgrade.waves import name_of
+from kok.operators.cluster.staging.followed import AT_ONCE, CLUSTER, FollowedClusters
 from kok.operators.cluster.wakeups import Wakeups
 
 

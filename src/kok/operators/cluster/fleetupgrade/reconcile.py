@@ -15,15 +15,14 @@ from kok.operators.cluster.fleetupgrade import observe as observe_
 from kok.operators.cluster.fleetupgrade import plan as plan_
 from kok.operators.cluster.fleetupgrade.conditions import FleetOutcome
 from kok.operators.cluster.fleetupgrade.decision import (
-    AT_ONCE,
     NOTHING_SELECTED,
     FleetDecision,
     FleetView,
-    Standing,
     standing_of,
 )
-from kok.operators.cluster.fleetupgrade.followed import FollowedClusters
 from kok.operators.cluster.fleetupgrade.raising import Raising
+from kok.operators.cluster.staging.followed import FollowedClusters
+from kok.operators.cluster.staging.standing import AT_ONCE, Standing
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import DONE, Done, Key, Pass, Result, Wake
 from kok.runtime.controller.staged import Staged

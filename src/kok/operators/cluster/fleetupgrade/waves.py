@@ -14,20 +14,15 @@ from typing import Literal
 from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus
 from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
-from kok.api.fields import span
 from kok.api.names import ANNOTATION_APPROVE
 from kok.api.shares import resolved
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.aim import aim_again
 from kok.operators.cluster.fleetupgrade.decision import (
-    AT_ONCE,
     NOTHING_SELECTED,
     FleetDecision,
     FleetView,
     Raise,
-    Standing,
-    clock,
-    length,
     standing_of,
 )
 from kok.operators.cluster.fleetupgrade.plan import refusal, waves_of
@@ -41,6 +36,8 @@ from kok.operators.cluster.fleetupgrade.progress import (
     wanted,
 )
 from kok.operators.cluster.fleetupgrade.window import window_now
+from kok.operators.cluster.staging.standing import Standing, clock, length
+from kok.operators.cluster.staging.waves import Waves
 from kok.versions.knowledge import Releases
 
 NOTHING_TO_DO = frozenset({reasons.ALREADY_THERE, reasons.NOT_CONCERNED, reasons.CLUSTER_GONE})
@@ -53,25 +50,17 @@ def name_of(fleet: FleetUpgrade) -> str:
     return f"{fleet.namespace}/{fleet.name}"
 
 
-class Step:
+class Step(Waves[FleetWave]):
     """One pass over a FleetUpgrade that has a plan and has not ended."""
 
     def __init__(
         self, fleet: FleetUpgrade, view: FleetView, releases: Releases, now: datetime
     ) -> None:
+        super().__init__(waves_of(fleet.spec), fleet.status.table(), fleet.status.waves, now)
         self._releases = releases
-        self._fleet, self._spec, self._view, self._now = fleet, fleet.spec, view, now
+        self._fleet, self._spec, self._view = fleet, fleet.spec, view
         self._planned = fleet.status.started_at or now
-        self._specs = waves_of(fleet.spec)
-        self._before = fleet.status.table()
-        self._rows = dict(self._before)
-        self._waves = {one.name: one.model_copy() for one in fleet.status.waves}
-        self._members: dict[str, list[str]] = {one.name: [] for one in self._specs}
-        for key, row in self._rows.items():
-            self._members.setdefault(row.wave, []).append(key)
         self._raises: list[Raise] = []
-        self._looks: list[datetime] = []
-        self._again = False
         born = fleet.metadata.creation_timestamp or now
         self._window = window_now(fleet.spec.window, fleet.status.window, born, now)
         # Also while nothing waits for it: what was looked at is not caught up with.
@@ -85,7 +74,7 @@ class Step:
         self._raise_again()
         current, standing = self._walk()
         report = None
-        if current is None:
+        if standing is None:
             report = self._report()
             standing = standing_of(report)
         return FleetDecision(
@@ -170,59 +159,14 @@ class Step:
             if wave is not None and wave.approved is None:
                 wave.approved = self._now.replace(microsecond=0)
 
-    def _walk(self) -> tuple[str | None, Standing]:
-        """The wave that is not through yet, and how it stands; None at the end of all."""
-        for spec in self._specs:
-            wave = self._waves.setdefault(spec.name, FleetWaveStatus(name=spec.name))
-            members = self._members[spec.name]
-            if any(self._rows[key].state in {"Waiting", "Upgrading"} for key in members):
-                return spec.name, self._go_on(spec, wave)
-            if wave.done is None:
-                wave.done = self._now.replace(microsecond=0)
-            if wave.soaked is None:
-                soaking = self._soak(spec, wave)
-                if soaking is not None:
-                    return spec.name, soaking
-                wave.soaked = self._now.replace(microsecond=0)
-        return None, Standing("Completed", reasons.FLEET_COMPLETED, "")
+    def _soaks(self) -> bool:
+        return not self._spec.abort
 
-    def _soak(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing | None:
-        """How it stands while a wave has to prove itself; None once it has."""
-        done = [key for key in self._members[spec.name] if self._rows[key].state == "Done"]
-        time = span(spec.soak)
-        if not done or not time or self._spec.abort or wave.done is None:
-            return None
-        end = wave.done + time
-        if self._now < end:
-            self._looks.append(end)
-            text = f"wave {spec.name} proves itself until {clock(end)}"
-            return Standing("Soaking", reasons.SOAKING, text)
-        for key in done:
-            why = unready(self._rows[key], self._view.clusters.get(key))
-            if why is not None:
-                self._rows[key] = self._rows[key].turned(
-                    "Failed", self._now, reasons.NOT_READY_AFTER, why
-                )
-        return None
+    def _phase(self) -> str:
+        return "Aborting" if self._spec.abort else "Upgrading"
 
-    def _go_on(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing:
-        """Raises as many of a wave as may be now; how it stands."""
-        members = self._members[spec.name]
-        waiting = [key for key in members if self._rows[key].state == "Waiting"]
-        if waiting:
-            held = self._held(spec, wave)
-            if held is not None:
-                return held
-            self._raise(spec, wave, waiting)
-        states = [self._rows[key].state for key in members]
-        if "Waiting" not in states and "Upgrading" not in states:
-            self._again = True
-        return Standing(
-            "Aborting" if self._spec.abort else "Upgrading",
-            reasons.WAVE_UNDER_WAY,
-            f"wave {spec.name}: {states.count('Upgrading')} under way, {states.count('Waiting')} "
-            f"waiting, {states.count('Done')} done, {states.count('Failed')} failed",
-        )
+    def _unready(self, key: str, row: FleetRow) -> str | None:
+        return unready(row, self._view.clusters.get(key))
 
     def _held(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing | None:
         """Why no further Cluster is raised."""
@@ -250,38 +194,17 @@ class Step:
             return Standing("WaitingForWindow", reasons.WAITING_FOR_WINDOW, text)
         return None
 
-    def _raise(self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]) -> None:
-        for row, key in self._next(spec, wave, waiting):
-            turned = row.turned("Upgrading", self._now)
-            self._rows[key] = turned
-            self._raises.append(Raise(key, row.to, turned.since or self._now))
-            if wave.begun is None:
-                wave.begun = turned.since
+    def _begin(self, key: str, row: FleetRow) -> None:
+        self._raises.append(Raise(key, row.to, row.since or self._now))
 
-    def _next(
-        self, spec: FleetWave, wave: FleetWaveStatus, waiting: list[str]
-    ) -> list[tuple[FleetRow, str]]:
-        """Those whose turn it is; none if what is skipped makes the failures too large a share."""
-        free = resolved(spec.max_parallel, wave.clusters) - self._count("Upgrading")
-        taken: list[tuple[FleetRow, str]] = []
-        for key in waiting:
-            if len(taken) >= free:
-                break
-            if key in self._view.stale:
-                self._again = True
-                continue
-            row, cluster = self._rows[key], self._view.clusters.get(key)
-            if cluster is not None:
-                row = aim_again(row, self._spec.target, cluster, self._releases)[0]
-            told = self._unfit(row, cluster)
-            if told is None:
-                taken.append((row, key))
-            else:
-                self._rows[key] = row.turned("Skipped", self._now, *told)
-        if self._stopped() is not None:
-            self._again = True
-            return []
-        return taken
+    def _looked_at(self, key: str, row: FleetRow) -> FleetRow | None:
+        if key in self._view.stale:
+            return None
+        cluster = self._view.clusters.get(key)
+        if cluster is not None:
+            row = aim_again(row, self._spec.target, cluster, self._releases)[0]
+        told = self._unfit(row, cluster)
+        return row if told is None else row.turned("Skipped", self._now, *told)
 
     def _unfit(self, row: FleetRow, cluster: ClusterContract | None) -> tuple[str, str] | None:
         """Why a Cluster whose turn it is cannot be raised after all, as word and sentence."""
@@ -295,26 +218,19 @@ class Step:
 
     # --- what follows from all of it
 
-    def _count(self, state: str) -> int:
-        return sum(row.state == state for row in self._rows.values())
-
     def _stopped(self) -> str | None:
-        """Why failures let no further Cluster be raised."""
-        planned = [r for r in self._rows.values() if r.wave and r.state != "Skipped"]
-        failed = sum(row.state == "Failed" for row in planned)
-        most = resolved(self._spec.stop_after_failures, len(planned))
+        failed, planned = self._failures()
+        most = resolved(self._spec.stop_after_failures, planned)
         further = "mend them and set another value of the annotation kok.dev/retry"
         if failed >= most:
             limit = f"spec.stopAfterFailures is {self._spec.stop_after_failures}"
             more = f"{further}, raise spec.stopAfterFailures, or set spec.abort"
-            return f"{failed} of {len(planned)} failed, and {limit}: {more}"
-        for name, members in self._members.items():
-            states = {self._rows[key].state for key in members} - {"Skipped"}
-            if name and states == {"Failed"}:
-                return (
-                    f"no Cluster of wave {name} got through: {further}, write spec.upgrade.fleet: "
-                    "Forbid into them and retry to go on without them, or set spec.abort"
-                )
+            return f"{failed} of {planned} failed, and {limit}: {more}"
+        if (name := self._lost_wave()) is not None:
+            return (
+                f"no Cluster of wave {name} got through: {further}, write spec.upgrade.fleet: "
+                "Forbid into them and retry to go on without them, or set spec.abort"
+            )
         return None
 
     def _late(self) -> tuple[str, ...]:
@@ -358,9 +274,3 @@ class Step:
             if told
             else ""
         )
-
-    def _look(self) -> float | None:
-        if self._again:
-            return AT_ONCE
-        coming = [(look - self._now).total_seconds() for look in self._looks]
-        return max(1.0, min(coming) + 1.0) if coming else None

@@ -19,12 +19,8 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Kind, Manifest
 from kok.kube.client import Kube
 from kok.kube.errors import KubeError, Unreachable
-from kok.operators.cluster.addon.apply import (
-    apply_waves,
-    merge_inventory,
-    removal_order,
-    stale_entries,
-)
+from kok.operators.cluster.addon.applying.inventory import merge_inventory, stale_entries
+from kok.operators.cluster.addon.applying.order import removal_order, steps
 from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.operators.cluster.addon.health import counts, judge, workloads
@@ -73,7 +69,7 @@ def test_of_a_name_that_is_no_built_in_addon_it_is_said_so() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_built_in_addons_are_rendered_as_they_were(name: str) -> None:
-    golden.check(f"addon-{name}", rendered(name))
+    golden.check(f"addon/{name}", rendered(name))
 
 
 def test_a_cluster_without_endpoint_has_no_facts() -> None:
@@ -221,8 +217,9 @@ def test_lists_and_several_documents_are_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{{ values.nothing }}", "inline: 'dict object' has no attribute 'nothing'"),
+        ("{{ values.nothing }}", "inline, line 1: 'dict object' has no attribute 'nothing'"),
         ("{% if %}", "inline, line 1: Expected an expression"),
+        ("a: 1\n\nb: {{ values.no.where }}", "inline, line 3: 'dict object' has no attribute 'no'"),
         ("a: [", "inline, line"),
         ("just text", "renders to something that is no Kubernetes object"),
         ("kind: ConfigMap", "every document needs apiVersion, kind and metadata.name"),
@@ -230,7 +227,7 @@ def test_lists_and_several_documents_are_taken_apart() -> None:
         ("{{ ''.__class__.__mro__ }}", "access to attribute '__class__'"),
         ("{{ cluster.update({}) }}", "inline"),
         ("{% for i in range(10000000) %}{% endfor %}", "Range too big"),
-        ("{{ 1 / 0 }}", "inline: division by zero"),
+        ("{{ 1 / 0 }}", "inline, line 1: division by zero"),
     ],
 )
 def test_what_cannot_be_rendered_is_said_in_a_sentence(text: str, sentence: str) -> None:
@@ -259,7 +256,7 @@ def test_namespaces_are_applied_first_and_removed_last() -> None:
         {"kind": "Deployment", "metadata": {"name": "d"}},
         {"kind": "Namespace", "metadata": {"name": "n"}},
     ]
-    assert [[m["kind"] for m in wave] for wave in apply_waves(manifests)] == [
+    assert [[m["kind"] for m in step.manifests] for step in steps(manifests)] == [
         ["Namespace"],
         ["Deployment"],
     ]

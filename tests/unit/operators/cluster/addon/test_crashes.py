@@ -22,6 +22,7 @@ from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.crashes import CONTAINERS, PODS, pod_error, pod_error_of
 from kok.operators.cluster.addon.health import selector_of, workloads
 from kok.operators.cluster.addon.reconcile import ASK_PODS, AddonReconciler
+from kok.operators.cluster.businesscluster.connections import Connection
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.clock import FakeClock
@@ -271,7 +272,8 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     labelled["metadata"]["labels"] = {"k8s-app": "kube-dns"}
     api.put(f"{PATH}/coredns-a", labelled)
     api.put("/api/v1/nodes/worker-1", {"metadata": {"name": "worker-1"}})
-    connections: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=kube, watches=None))
+    connection = Connection("", kube, kube)
+    connections: Any = SimpleNamespace(get=lambda _key: connection)
     p = a_pass(since)
     result = await AddonReconciler(
         ClusterSettings(), connections, Wakeups(), BundleRenderer(SandboxPool())
@@ -284,3 +286,4 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     # A pod that crashes again changes nothing by which the addon would be woken.
     assert result.requeue_after is not None
     assert result.requeue_after <= 60
+    await connection.unfollow()

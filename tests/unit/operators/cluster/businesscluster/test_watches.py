@@ -32,9 +32,7 @@ async def test_what_is_too_large_to_be_read_is_told_at_once() -> None:
     limits, told = replace(TENANT, line=1000), asyncio.Event()
     access = api.kubeconfig()
     async with await Kube.from_kubeconfig(access, field_manager="t", limits=limits) as kube:
-        watches = Watches(
-            kube, lambda: told.set() if kube.excess is not None else None, lambda _addon: None
-        )
+        watches = Watches(kube, lambda: told.set() if kube.excess is not None else None)
         try:
             async with asyncio.timeout(60):
                 await told.wait()
@@ -45,7 +43,7 @@ async def test_what_is_too_large_to_be_read_is_told_at_once() -> None:
 
 async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
     stream, woken = FakeWatches(), []
-    watches = Watches(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
+    watches = Watches(cast("Kube", stream), lambda: woken.append(1))
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")))
         assert watches.nodes is None  # Not all are known before the first SYNCED.
@@ -65,7 +63,7 @@ async def test_nodes_of_a_business_cluster_are_counted_by_watching() -> None:
 
 async def test_addresses_that_are_too_many_to_keep_are_told_as_long_as_they_are() -> None:
     stream = FakeWatches()
-    watches = Watches(cast("Kube", stream), lambda: None, lambda _addon: None, addresses_most=1000)
+    watches = Watches(cast("Kube", stream), lambda: None, addresses_most=1000)
     try:
         many = [a_node(name, *(f"{'x' * 200}{n}" for n in range(3))) for name in ("w1", "w2")]
         await stream.tell("Node", *(("ADDED", node) for node in many), ("SYNCED", {}))
@@ -80,7 +78,7 @@ async def test_addresses_that_are_too_many_to_keep_are_told_as_long_as_they_are(
 
 async def test_a_node_that_went_during_a_gap_is_forgotten() -> None:
     stream = FakeWatches()
-    watches = Watches(cast("Kube", stream), lambda: None, lambda _addon: None)
+    watches = Watches(cast("Kube", stream), lambda: None)
     try:
         await stream.tell("Node", ("ADDED", a_node("w1")), ("ADDED", a_node("w2")), ("SYNCED", {}))
         await stream.tell("Node", ("MODIFIED", a_node("w1")))
@@ -96,7 +94,6 @@ async def test_requests_for_certificates_are_followed_and_wake_the_cluster() -> 
     watches = Watches(
         cast("Kube", stream),
         lambda: None,
-        lambda _addon: None,
         on_requests=lambda: woken.append(1),
     )
     asked = csr("w7", hosts=["w7"])
@@ -120,7 +117,7 @@ async def test_requests_for_certificates_are_followed_and_wake_the_cluster() -> 
 async def test_new_addresses_of_a_node_wake_the_cluster() -> None:
     """A kubelet asks for its certificate before its Node tells the addresses in it."""
     stream, woken = FakeWatches(), []
-    watches = Watches(cast("Kube", stream), lambda: woken.append(1), lambda _addon: None)
+    watches = Watches(cast("Kube", stream), lambda: woken.append(1))
     try:
         await stream.tell("Node", ("ADDED", a_node("w7")), ("SYNCED", {}))
         before = len(woken)
@@ -133,22 +130,9 @@ async def test_new_addresses_of_a_node_wake_the_cluster() -> None:
         await watches.close()
 
 
-async def test_an_addons_object_wakes_the_addon() -> None:
-    stream, woken = FakeWatches(), []
-    watches = Watches(cast("Kube", stream), lambda: None, woken.append)
-    try:
-        live = {"metadata": {"name": "coredns", "labels": {"kok.dev/addon": "shop-coredns"}}}
-        await stream.tell("Deployment", ("MODIFIED", live), ("SYNCED", {}))
-        assert woken == ["shop-coredns"]
-    finally:
-        await watches.close()
-
-
 async def test_bindings_of_others_take_no_memory_and_wake_nobody() -> None:
     stream, woken = FakeWatches(), []
-    watches = Watches(
-        cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
-    )
+    watches = Watches(cast("Kube", stream), lambda: None, lambda: woken.append(1))
     ours = [("ADDED", m) for m in rbac.objects() if m["kind"] == "ClusterRoleBinding"]
     try:
         await stream.tell("ClusterRoleBinding", *ours, ("SYNCED", {}))
@@ -168,9 +152,7 @@ async def test_bindings_of_others_take_no_memory_and_wake_nobody() -> None:
 @pytest.mark.parametrize("wrong", ["deleted", "narrowed", "gone unseen"])
 async def test_rights_that_somebody_took_wake_the_cluster(wrong: str) -> None:
     stream, woken = FakeWatches(), []
-    watches = Watches(
-        cast("Kube", stream), lambda: None, lambda _addon: None, lambda: woken.append(1)
-    )
+    watches = Watches(cast("Kube", stream), lambda: None, lambda: woken.append(1))
     ours = [m for m in rbac.objects() if m["kind"] == "ClusterRoleBinding"]
     first = {**ours[0], "subjects": []} if wrong == "narrowed" else ours[0]
     told = [("ADDED", m) for m in ours]

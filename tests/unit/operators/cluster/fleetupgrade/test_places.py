@@ -9,8 +9,8 @@ from tests.unit.operators.cluster.fleetupgrade.fleets import NOW, a_fleet
 
 from kok.kube.client import Kube
 from kok.operators.cluster import reasons
-from kok.operators.cluster.fleetupgrade.followed import EVERYWHERE, FollowedClusters
 from kok.operators.cluster.fleetupgrade.observe import observe, places_of
+from kok.operators.cluster.staging.followed import EVERYWHERE, FollowedClusters
 from kok.runtime.clock import FakeClock
 from kok.runtime.controller.errors import Invalid
 from kok.runtime.settings import Settings

@@ -11,15 +11,14 @@ from tests.unit.operators.cluster.fleetupgrade.fleets import NEW, NOW, World, a_
 
 from kok.kube.errors import Conflict, Forbidden, InvalidObject, KubeError, Unreachable
 from kok.operators.cluster.fleetupgrade.decision import (
-    AT_ONCE,
     FleetDecision,
     FleetView,
     Raise,
-    Standing,
 )
-from kok.operators.cluster.fleetupgrade.followed import FollowedClusters
 from kok.operators.cluster.fleetupgrade.raising import Raising
 from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
+from kok.operators.cluster.staging.followed import FollowedClusters
+from kok.operators.cluster.staging.standing import AT_ONCE, Standing
 from kok.operators.cluster.wakeups import Wakeups
 from kok.versions.knowledge import Releases
 

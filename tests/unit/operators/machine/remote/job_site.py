@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,24 +91,6 @@ def counting(site: Site, extra: str = "") -> dict[str, str]:
         "install": f"echo install >> {log}\n{extra}\necho {{{{ version }}}} > {mark}",
         "uninstall": f"rm -f {mark}; echo uninstall >> {log}",
     }
-
-
-class Gate:
-    """A place in a script where it waits for the test, and the test for it."""
-
-    def __init__(self, site: Site) -> None:
-        self._reached, self._gate = site.root / "reached", site.root / "gate"
-        os.mkfifo(self._reached)
-        os.mkfifo(self._gate)
-        self.script = f"echo >{self._reached}; cat {self._gate}"
-
-    async def reached(self) -> None:
-        """Returns when the script has come here."""
-        await asyncio.to_thread(self._reached.read_text)
-
-    async def open(self) -> None:
-        """Lets the script go on."""
-        await asyncio.to_thread(self._gate.write_text, "go on\n")
 
 
 def mode(path: Path) -> int:

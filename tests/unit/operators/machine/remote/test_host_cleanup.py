@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.remote.job_site import (
     OWNER,
-    Gate,
     Site,
     _target,
     counting,
@@ -115,7 +115,7 @@ async def test_what_cannot_be_noted_is_not_begun(site: Site) -> None:
 
 
 async def test_removal_stops_an_installation_that_is_under_way(site: Site) -> None:
-    gate = Gate(site)
+    gate = Gate(site.root)
     plan = site.plan(site.component(scripts=counting(site, gate.script)))
     waiting = asyncio.create_task(site.work(plan))
     await gate.reached()
@@ -237,7 +237,7 @@ async def test_a_host_of_another_machine_is_not_released(site: Site) -> None:
 
 
 async def test_a_job_that_runs_comes_to_its_end_before_its_host_is_released(site: Site) -> None:
-    gate = Gate(site)
+    gate = Gate(site.root)
     plan = site.plan(site.component(scripts=counting(site, gate.script)))
     working = asyncio.create_task(site.work(plan))
     await gate.reached()

@@ -10,9 +10,9 @@ from base64 import b64encode
 
 import pytest
 from tests.unit.operators.machine import builders
+from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.remote.job_site import (
     OWNER,
-    Gate,
     Site,
     _connect,
     counting,
@@ -63,7 +63,7 @@ async def test_of_two_machines_that_claim_a_host_at_once_one_gets_it(site: Site)
 
 
 async def test_a_job_outlives_its_session_and_is_met_again(site: Site) -> None:
-    gate = Gate(site)
+    gate = Gate(site.root)
     plan = site.plan(site.component(scripts=counting(site, gate.script)))
     waiting = asyncio.create_task(site.work(plan))
     await gate.reached()
@@ -78,7 +78,7 @@ async def test_a_job_outlives_its_session_and_is_met_again(site: Site) -> None:
 
 
 async def test_a_killed_job_counts_as_lost_and_is_not_run_again_under_its_name(site: Site) -> None:
-    gate = Gate(site)
+    gate = Gate(site.root)
     plan = site.plan(site.component(scripts=counting(site, gate.script)))
     waiting = asyncio.create_task(site.work(plan))
     await gate.reached()
@@ -133,7 +133,7 @@ async def test_dependencies_come_first_although_all_start_at_once(site: Site) ->
 
 
 async def test_a_restarted_operator_leaves_what_a_job_still_has_to_see(site: Site) -> None:
-    gate = Gate(site)
+    gate = Gate(site.root)
     slow = site.plan(site.component("a-slow", scripts={"install": gate.script}))
     quick = site.plan(site.component("quick", scripts={"install": "true"}))
     top = site.component("top", scripts=counting(site), dependsOn=["a-slow", "quick"])

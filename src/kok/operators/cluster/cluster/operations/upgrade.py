@@ -3,9 +3,10 @@
     Preflight    what speaks against it is looked for; errors keep it from being begun
     Backup       a backup of etcd that was proven, where there is a store
     Etcd         etcd is upgraded, where the version needs that or the spec says so
+    AddonsBefore addons that go before the control plane are rendered for the new version
     APIServer    API servers go to the new version, all of them
     Controllers  the others follow: none of them may be newer than any API server that it talks to
-    Addons       addons are rendered for the new version, and are as healthy as before
+    Addons       all other addons are rendered for the new version, and are as healthy as before
     Nodes        waited for only where the next minor would leave nodes behind that are too old
 
 The step is recorded before anything is done for it. Until `APIServer` every component stays at the
@@ -24,6 +25,7 @@ from kok.api.fields import span
 from kok.api.names import ANNOTATION_UPGRADE_RETRY
 from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.cluster.operations.upgrade_gates import (
+    ADDONS_BEFORE,
     BACKED_OUT,
     BACKUP,
     ETCD,
@@ -235,7 +237,7 @@ def _end(inputs: Inputs, now: UpgradeStatus, lowest: str | None) -> Upgrade:
 
 def _released(now: UpgradeStatus) -> str:
     """The version that components may have at a step."""
-    return "" if now.step in {PREFLIGHT, BACKUP, ETCD} else now.hop
+    return "" if now.step in {PREFLIGHT, BACKUP, ETCD, ADDONS_BEFORE} else now.hop
 
 
 def may_back_out(now: UpgradeStatus, lowest: str | None) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from kok import versions
+from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.upgrade import Step, UpgradeStatus
 from kok.operators.cluster import reasons
@@ -23,12 +24,22 @@ from kok.operators.cluster.naming import API_SERVER, CONTROLLER_MANAGER, SCHEDUL
 PREFLIGHT: Final = "Preflight"
 BACKUP: Final = "Backup"
 ETCD: Final = "Etcd"
+ADDONS_BEFORE: Final = "AddonsBefore"
 SERVERS: Final = "APIServer"
 CONTROLLERS: Final = "Controllers"
 ADDONS: Final = "Addons"
 NODES: Final = "Nodes"
 BACKED_OUT: Final = "BackedOut"
-STEPS: Final[tuple[Step, ...]] = (PREFLIGHT, BACKUP, ETCD, SERVERS, CONTROLLERS, ADDONS, NODES)
+STEPS: Final[tuple[Step, ...]] = (
+    PREFLIGHT,
+    BACKUP,
+    ETCD,
+    ADDONS_BEFORE,
+    SERVERS,
+    CONTROLLERS,
+    ADDONS,
+    NODES,
+)
 FRESH = timedelta(hours=1)
 """How old a proven backup may be to be one of just before the upgrade."""
 
@@ -144,18 +155,28 @@ def _rolled(inputs: Inputs, version: str, components: tuple[str, ...]) -> Waitin
     return Waiting(", ".join(left), progress) if left else None
 
 
+def _addons_before(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
+    """Addons that go before the control plane, and were rendered for what ran before."""
+    return _late(inputs, now, [a for a in inputs.view.addons().objects if a.spec.goes_before])
+
+
 def _addons(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
-    """Addons of the Cluster that were rendered for what ran before; sick ones stay as sick as they were."""
+    """All Addons of the Cluster that were rendered for what ran before."""
+    return _late(inputs, now, inputs.view.addons().objects)
+
+
+def _late(inputs: Inputs, now: UpgradeStatus, addons: Sequence[Addon]) -> Waiting | None:
+    """Those of them that are not there yet; sick ones stay as sick as they were."""
     sick = {f.object for f in now.findings or () if f.check == "AddonHealth"}
     late = [
         f"Addon {inputs.cluster.namespace}/{addon.name}"
-        for addon in inputs.view.addons().objects
+        for addon in addons
         if not (
             addon.status.kubernetes_version == now.hop
             and (addon.status.is_true(reasons.HEALTHY) or addon.name in sick)
         )
     ]
-    count = len(inputs.view.addons().objects) - len(late)
+    count = len(addons) - len(late)
     return Waiting(", ".join(late[:8]), count) if late else None
 
 
@@ -183,6 +204,7 @@ GATES: Final[Mapping[str, Callable[[Inputs, UpgradeStatus], Waiting | None]]] = 
     PREFLIGHT: _preflight,
     BACKUP: _backup,
     ETCD: _etcd,
+    ADDONS_BEFORE: _addons_before,
     SERVERS: _servers,
     CONTROLLERS: _controllers,
     ADDONS: _addons,

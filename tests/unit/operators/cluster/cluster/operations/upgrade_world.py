@@ -42,6 +42,8 @@ class World:
     broken: set[str] = field(default_factory=set)
     """Versions that never get ready."""
     addons: str = OLD
+    before: bool = False
+    """Whether these go before the control plane."""
     etcd: str = "3.6.10"
     findings: tuple[UpgradeFinding, ...] = ()
     backup: BackupSeen | None = None
@@ -62,6 +64,8 @@ class World:
         ]
         addon = an_addon("coredns")
         addon["status"]["kubernetesVersion"] = self.addons
+        if self.before:
+            addon["spec"]["upgrade"] = "Before"
         etcd = an_etcd(version=self.etcd, ready=not self.etcd_asleep)
         etcd["status"]["version"] = self.etcd
         if self.etcd_asleep:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from tests.unit.operators.machine.remote import fifos
 from tests.unit.operators.machine.remote.ssh.connecting import (
     LIMIT,
     PATIENT,
@@ -300,7 +301,7 @@ async def test_lines_come_as_they_are_printed(host: FakeHost, tmp_path: Path) ->
     running = asyncio.create_task(connection.run(script, deadline=LIMIT, each=each))
     await seen.wait()
     assert lines == ["first"]
-    await asyncio.to_thread(fifo.write_text, "second\n")
+    await fifos.write(fifo, "second\n")
     await running
     assert lines == ["first", "second"]
     connection.close()
@@ -319,7 +320,7 @@ async def test_what_is_followed_ends_with_the_one_who_reads_it(
     )
     await asyncio.wait_for(seen.wait(), LIMIT)
     reading.cancel()
-    assert await asyncio.wait_for(asyncio.to_thread(fifo.read_text), LIMIT) == "over\n"
+    assert await fifos.read(fifo) == "over\n"
     connection.close()
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from e2e.lab.errors import LabError
 from e2e.lab.programs import clock_skew
-from e2e.lab.programs.binaries import write_overlay
 
 NOW = """\
 func Now() Time {
@@ -44,7 +43,7 @@ def test_go_itself_stays_as_it_is(tmp_path: Path) -> None:
     clock.write_text(NOW)
     work.mkdir()
 
-    listed = write_overlay(work, clock_skew.overlay(root, -1800))
+    listed = clock_skew.overlay(root, work, -1800)
 
     (other,) = json.loads(listed.read_text())["Replace"].items()
     assert other[0] == str(clock)
@@ -54,4 +53,4 @@ def test_go_itself_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_go_without_its_source_is_told(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="Go's own source is needed"):
-        clock_skew.overlay(tmp_path, 1800)
+        clock_skew.overlay(tmp_path, tmp_path, 1800)

@@ -1,0 +1,82 @@
+"""Removes what an addon applied from the business cluster, the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kok.api.cluster.addon import AppliedObject
+from kok.api.meta import Kind
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.concurrency import all_of
+from kok.kube.errors import Conflict, NotFound
+from kok.operators.cluster.addon.applying.inventory import kind_of_entry
+from kok.operators.cluster.addon.applying.order import removal_steps
+from kok.operators.cluster.naming import LABEL_ADDON
+
+_KEEP = ("helm.sh/resource-policy", "keep")
+"""The annotation by which charts have an object outlive them."""
+_SLOW = (kinds.NAMESPACE, kinds.POD)
+"""Kinds that take their time to go without a finalizer in their metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LiveObject:
+    """What matters of an object that is to go."""
+
+    uid: str
+    ours: bool
+    going: bool
+    held: bool
+    """By finalizers."""
+
+
+async def remove(
+    kube: Kube, gone: Sequence[AppliedObject], addon: str, *, due: int = 1
+) -> list[AppliedObject]:
+    """Asks for the removal of objects, the last ones that were applied first; those still there.
+
+    Of the steps that this takes, one waits for the one before, but for as many as are `due`: these
+    are begun whatever holds the others up. What carries another Addon's label by now, or none, is not
+    ours any more and is left alone.
+    """
+    left: list[AppliedObject] = []
+    for number, step in enumerate(removal_steps(gone)):
+        if left and number >= due:
+            left += step
+            continue
+        there = await all_of(_remove(kube, applied, addon) for applied in step)
+        left += [applied for applied, still in zip(step, there, strict=True) if still]
+    return left
+
+
+async def _remove(kube: Kube, applied: AppliedObject, addon: str) -> bool:
+    kind = kind_of_entry(applied)
+    try:
+        found = await _look(kube, applied, kind, addon)
+    except NotFound:
+        # No such kind: gone with its definition, or not served yet by a young API server.
+        return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
+    if found is None or not found.ours or found.going:
+        return found is not None and found.ours
+    try:
+        await kube.delete(kind, applied.name, applied.namespace or None, uid=found.uid)
+    except Conflict:
+        return True
+    return found.held or kind in _SLOW
+
+
+async def _look(kube: Kube, applied: AppliedObject, kind: Kind, addon: str) -> _LiveObject | None:
+    live = await kube.get(kind, applied.name, applied.namespace or None)
+    if live is None:
+        return None
+    meta = live["metadata"]
+    name, value = _KEEP
+    kept = (meta.get("annotations") or {}).get(name) == value
+    return _LiveObject(
+        uid=str(meta.get("uid") or ""),
+        ours=(meta.get("labels") or {}).get(LABEL_ADDON) == addon and not kept,
+        going=bool(meta.get("deletionTimestamp")),
+        held=bool(meta.get("finalizers")),
+    )

@@ -1,0 +1,1 @@
+"""Charts and artifacts from repositories: found once, fetched with limits, rendered aside."""

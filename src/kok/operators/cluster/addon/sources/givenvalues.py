@@ -1,0 +1,157 @@
+"""The values of an Addon: those of Secrets and ConfigMaps, and over them its own.
+
+What comes from a Secret is told to nobody: a sentence that quotes it quotes `***`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from kok.api.cluster.addon import Addon
+from kok.api.cluster.addonsource import ValuesFrom
+from kok.api.meta import Manifest
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.kube.decoding.nesting import ALLOWED, too_deep
+from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.render import Loader
+from kok.operators.cluster.addon.sources.artifacts import merged
+from kok.operators.cluster.addon.sources.web import MISSING_AGAIN
+from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
+from kok.runtime.redact import MASK
+
+_MOST: Final = 128 * 1024
+"""Bytes of the values in one key."""
+_COUNT: Final = 20_000
+"""Values in all of them: by aliases a short text becomes any number."""
+_SHORTEST: Final = 3
+"""Characters below which a text is no secret, but a part of many words."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenValues:
+    """All values that somebody gave."""
+
+    values: Mapping[str, Any]
+    _secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @contextmanager
+    def untold(self) -> Iterator[None]:
+        """A pass that ends within tells nothing of what came from Secrets."""
+        try:
+            yield
+        except ReconcileStop as stop:
+            stop.message = self.masked(stop.message)
+            stop.args = (f"{stop.reason}: {stop.message}",)
+            raise
+
+    def masked(self, text: str) -> str:
+        """A text without what came from Secrets."""
+        for one in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(one, MASK)
+        return text
+
+
+async def given_values(kube: Kube, addon: Addon) -> GivenValues:
+    """Reads and merges them. Raises `Wait` for what is not there, `Invalid`, `KubeError`."""
+    values: Mapping[str, Any] = {}
+    secrets: set[str] = set()
+    for source in addon.spec.values_from:
+        found = await _read(kube, addon.namespace, source)
+        if source.secret is not None:
+            secrets |= set(_texts(found))
+        values = merged(values, found)
+    values = merged(values, addon.spec.values)
+    if too_deep(values):
+        raise Invalid(
+            reasons.VALUES_INVALID,
+            f"spec.values is nested deeper than {ALLOWED} levels; make it flatter",
+        )
+    return GivenValues(values, frozenset(secrets))
+
+
+async def _read(kube: Kube, namespace: str, source: ValuesFrom) -> Mapping[str, Any]:
+    kind = kinds.SECRET if source.secret is not None else kinds.CONFIGMAP
+    name = source.secret or source.config_map or ""
+    where = f"{kind.kind} {namespace}/{name}"
+    live = await kube.get(kind, name, namespace)
+    text = None if live is None else _text(live, source.key, encoded=kind is kinds.SECRET)
+    if text is None:
+        if source.optional:
+            return {}
+        state = "does not exist" if live is None else f"has no key {source.key}"
+        raise Wait(
+            reasons.VALUES_MISSING,
+            f"{where}, which spec.valuesFrom names, {state}; create it, or write optional: true",
+            MISSING_AGAIN,
+        )
+    return _parsed(f"{where}, key {source.key}", text)
+
+
+def _text(live: Manifest, key: str, *, encoded: bool) -> bytes | None:
+    written = (live.get("data") or {}).get(key)
+    if not isinstance(written, str):
+        return None
+    if not encoded:
+        return written.encode()
+    try:
+        return base64.b64decode(written, validate=True)
+    except binascii.Error:
+        return None
+
+
+def _parsed(where: str, text: bytes) -> Mapping[str, Any]:
+    """A map of values. What a parser says of a text quotes it, and is not told."""
+    if len(text) > _MOST:
+        raise Invalid(reasons.VALUES_INVALID, f"{where} holds more than {_MOST // 1024} KiB")
+    try:
+        found = yaml.load(text, Loader=Loader) or {}  # noqa: S506 - it is a safe one
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise Invalid(reasons.VALUES_INVALID, f"{where}{line}: it is no YAML") from None
+    if not isinstance(found, Mapping) or not _is_plain(found):
+        raise Invalid(
+            reasons.VALUES_INVALID, f"{where} holds no map of values, such as `replicas: 2`"
+        )
+    return found
+
+
+def _is_plain(found: Any) -> bool:
+    """Whether it is what JSON could say, and not too much of it."""
+    count, left = 0, [(found, 0)]
+    while left:
+        one, depth = left.pop()
+        count += 1
+        if count > _COUNT or depth > ALLOWED:
+            return False
+        if isinstance(one, Mapping):
+            if not all(isinstance(key, str) for key in one):
+                return False
+            left += [(inner, depth + 1) for inner in one.values()]
+        elif isinstance(one, list):
+            left += [(inner, depth + 1) for inner in one]
+        elif not (one is None or isinstance(one, str | bool | int | float)):
+            return False
+    return True
+
+
+def _texts(values: Any) -> Iterable[str]:
+    """All that could be quoted: single values, of several lines each of these."""
+    if isinstance(values, Mapping):
+        for inner in values.values():
+            yield from _texts(inner)
+    elif isinstance(values, list):
+        for inner in values:
+            yield from _texts(inner)
+    elif values is not None and not isinstance(values, bool):
+        text = str(values)
+        whole = {text, *text.splitlines(), base64.b64encode(text.encode()).decode()}
+        yield from (one for one in whole if len(one) >= _SHORTEST)

@@ -1,0 +1,98 @@
+"""Whether values are what a JSON schema says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from kok.addons import builtin_addon
+
+_SHOWN: Final = 200
+
+
+def schema_problem(schema: Mapping[str, Any], values: Mapping[str, Any]) -> str | None:
+    """The first thing that is wrong, as a sentence that begins with its path, or None.
+
+    What the schema refers to elsewhere is not looked at: it may say anything. Raises `ValueError` for
+    a schema that is none.
+    """
+    return _problem(_validator(schema), values)
+
+
+def builtin_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    """The same for the built-in addon of a name, if that has a schema."""
+    validator = _of_builtin(name)
+    return None if validator is None else _problem(validator, values)
+
+
+@cache
+def _of_builtin(name: str) -> Validator | None:
+    schema = builtin_addon(name).values_schema
+    return None if schema is None else _validator(schema)
+
+
+def _validator(schema: Mapping[str, Any]) -> Validator:
+    own = _self_contained(schema)
+    kind = validator_for(own, default=Draft202012Validator)
+    try:
+        kind.check_schema(own)
+    except SchemaError as error:
+        raise ValueError(f"{_path('schema', error.absolute_path)}: {error.message}") from None
+    made: Validator = kind(own, registry=Registry())
+    return made
+
+
+def _problem(validator: Validator, values: Mapping[str, Any]) -> str | None:
+    try:
+        worst = best_match(validator.iter_errors(values))
+    except Unresolvable as error:
+        raise ValueError(f"it refers to {error.ref}, which it does not have") from None
+    return None if worst is None else f"{_path('values', worst.absolute_path)}: {_said(worst)}"
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong, in words of few enough characters."""
+    wanted = error.validator_value
+    match error.validator:
+        case "type":
+            kinds = wanted if isinstance(wanted, list) else [wanted]
+            return f"must be of type {' or '.join(map(str, kinds))}, not {_kind(error.instance)}"
+        case "enum" | "const":
+            choices = wanted if isinstance(wanted, list) else [wanted]
+            return f"must be one of {', '.join(map(str, choices))}"[:_SHOWN]
+        case "pattern":
+            return f"must match {wanted}"[:_SHOWN]
+    # What is wrong is often quoted, and whoever wrote it knows it: it may be long.
+    return error.message if len(error.message) <= _SHOWN else f"does not fit {error.validator}"
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    return "null" if value is None else names.get(type(value), "object")
+
+
+def _path(root: str, steps: Iterable[str | int]) -> str:
+    return root + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps)
+
+
+def _self_contained(schema: Any) -> Any:
+    """The schema without what it says by the words of others: nobody is asked for these."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _self_contained(value)
+            for key, value in schema.items()
+            if not (key in {"$ref", "$dynamicRef"} and _elsewhere(value))
+        }
+    return [_self_contained(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _elsewhere(reference: Any) -> bool:
+    return isinstance(reference, str) and not reference.startswith("#")

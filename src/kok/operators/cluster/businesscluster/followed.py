@@ -1,0 +1,211 @@
+"""Follows what addons applied in one business cluster: one watch a kind, whoever applies it.
+
+A watch costs a connection, and whoever may define kinds could have any number of them followed. So
+there are no more than some; which ones depends on what addons apply now. Of objects nothing is
+kept but that there are some: a watch brings their metadata, and whoever is woken reads what he needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kok.api.meta import Kind
+from kok.kube import kinds
+from kok.kube.client import Kube
+from kok.operators.cluster.naming import LABEL_ADDON
+
+FOLLOWED_MOST: Final = 12
+"""Kinds that are followed in one business cluster."""
+KNOWN: Final = 2**19
+"""Bytes of names that are kept of the objects of a kind: some 1,500 objects."""
+SHORT: Final = 0.02
+"""Seconds within which several changes count as one."""
+EVERY, BURST = 5.0, 100.0
+"""Seconds between two wake-ups of an Addon whose objects change all the time, and seconds' worth of them
+that may come at once."""
+_FIRST: Final = (
+    kinds.DEPLOYMENT,
+    kinds.DAEMONSET,
+    kinds.STATEFULSET,
+    kinds.CONFIGMAP,
+    kinds.SERVICE,
+    kinds.CUSTOMRESOURCEDEFINITION,
+    kinds.APISERVICE,
+    kinds.JOB,
+)
+"""Kinds that are followed before all others: without them nobody sees how an addon is."""
+
+_Id = tuple[str, str]
+"""Group and plural: whatever the version, it is the same objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Objects that were found as they should be."""
+
+    key: object
+    """What they were compared with."""
+    at: float
+    """Monotonic seconds."""
+    found: tuple[Any, ...]
+    """What was found out of them."""
+
+
+@dataclass(slots=True)
+class _Follower:
+    """One Addon."""
+
+    wake: Callable[[], None]
+    kinds: frozenset[_Id] = frozenset()
+    changes: int = 0
+    """Of its objects, since it is known."""
+    settled: tuple[int, Settled] | None = None
+    """What was found, and the changes before that."""
+    at: float = 0.0
+    """When it would have been woken last at the lowest rate."""
+    later: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class _Watch:
+    task: asyncio.Task[None]
+    synced: bool = False
+
+
+@dataclass(slots=True)
+class FollowedKinds:
+    """What addons of one business cluster want to be woken by."""
+
+    kube: Kube
+    most: int = FOLLOWED_MOST
+    _followers: dict[str, _Follower] = field(default_factory=dict)
+    _watches: dict[_Id, _Watch] = field(default_factory=dict)
+    _kinds: dict[_Id, Kind] = field(default_factory=dict)
+
+    def follow(self, addon: str, wanted: Collection[Kind], wake: Callable[[], None]) -> bool:
+        """Has an Addon woken by changes of its objects, which are of these kinds.
+
+        Whether all of them are followed: otherwise they have to be looked at now and then. Needs a
+        running event loop.
+        """
+        found = self._followers.setdefault(addon, _Follower(wake))
+        found.wake = wake
+        ids = {(kind.group, kind.plural): kind for kind in wanted}
+        if found.kinds != ids.keys():
+            found.kinds, found.settled = frozenset(ids), None
+            self._kinds |= ids
+            self._choose()
+        return all(map(self._knows, ids, ids.values()))
+
+    def forget(self, addon: str) -> None:
+        """The Addon is gone, or has nothing there any more."""
+        found = self._followers.pop(addon, None)
+        if found is not None:
+            if found.later is not None:
+                found.later.cancel()
+            self._choose()
+
+    def changes(self, addon: str) -> int:
+        """Grows with each change of an Addon's objects."""
+        found = self._followers.get(addon)
+        return found.changes if found is not None else 0
+
+    def settle(self, addon: str, changes: int, settled: Settled) -> None:
+        """Keeps what was found of an Addon's objects until one of them changes.
+
+        `changes` is what that was before they were read.
+        """
+        found = self._followers.get(addon)
+        if found is not None:
+            found.settled = changes, settled
+
+    def settled(self, addon: str) -> Settled | None:
+        """What was found of an Addon's objects; None once one of them may have changed."""
+        found = self._followers.get(addon)
+        if found is None or found.settled is None or found.settled[0] != found.changes:
+            return None
+        return found.settled[1]
+
+    @property
+    def followed(self) -> frozenset[_Id]:
+        """Groups and plurals of what is followed."""
+        return frozenset(self._watches)
+
+    async def close(self) -> None:
+        """Ends all watches."""
+        for addon in list(self._followers):
+            self.forget(addon)
+        self._followers.clear()
+        tasks = [watch.task for watch in self._watches.values()]
+        self._watches.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _knows(self, one: _Id, kind: Kind) -> bool:
+        watch = self._watches.get(one)
+        return watch is not None and watch.synced and self.kube.excess_of(kind) is None
+
+    def _choose(self) -> None:
+        """Follows what is wanted, the most important kinds first, and nothing else."""
+        users = Counter(one for found in self._followers.values() for one in found.kinds)
+        first = [(kind.group, kind.plural) for kind in _FIRST]
+
+        def place(one: _Id) -> tuple[int, int, _Id]:
+            return (first.index(one) if one in first else len(first), -users[one], one)
+
+        chosen = sorted(users, key=place)[: self.most]
+        for gone in self._watches.keys() - set(chosen):
+            self._watches.pop(gone).task.cancel()
+            for found in self._followers.values():
+                if gone in found.kinds:
+                    # From now on it is looked at now and then.
+                    found.settled = None
+                    found.wake()
+        for one in chosen:
+            if one not in self._watches:
+                task = asyncio.create_task(self._watch(one), name=f"addons: {one[1]}")
+                self._watches[one] = _Watch(task)
+        self._kinds = {one: kind for one, kind in self._kinds.items() if one in users}
+
+    async def _watch(self, one: _Id) -> None:
+        async for event in self.kube.watch(
+            self._kinds[one], labels=LABEL_ADDON, bare=True, known=KNOWN
+        ):
+            if event.type == "SYNCED":
+                self._synced(one)
+            else:
+                labels = (event.object.get("metadata") or {}).get("labels") or {}
+                self._changed(str(labels.get(LABEL_ADDON) or ""))
+                del labels
+            # Until there is another one, which may take hours, nothing holds an object that is large.
+            del event
+
+    def _synced(self, one: _Id) -> None:
+        """What went before it was followed, nobody tells of."""
+        watch = self._watches.get(one)
+        if watch is not None:
+            watch.synced = True
+        for name, found in self._followers.items():
+            if one in found.kinds:
+                self._changed(name)
+
+    def _changed(self, addon: str) -> None:
+        found = self._followers.get(addon)
+        if found is None:
+            return
+        found.changes += 1
+        if found.later is None:
+            loop = asyncio.get_running_loop()
+            now = loop.time()
+            found.at = max(now, found.at) + EVERY
+            found.later = loop.call_later(max(SHORT, found.at - now - BURST), _wake, found)
+
+
+def _wake(found: _Follower) -> None:
+    found.later = None
+    found.wake()
