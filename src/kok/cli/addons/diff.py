@@ -13,7 +13,7 @@ from typing import Any, Final
 from kok.addons import NAMES, TUNNEL_AGENT
 from kok.api import names
 from kok.api.cluster.addon import Addon, AppliedObject
-from kok.api.meta import Kind, Manifest
+from kok.api.meta import Manifest
 from kok.cli.addons import plan as plans
 from kok.cli.addons.difference import difference
 from kok.cli.addons.preview import bundle_of, intended
@@ -27,6 +27,14 @@ from kok.kube.client import Kube
 from kok.kube.concurrency import all_of
 from kok.kube.errors import KubeError, NotFound, Unreachable
 from kok.kube.http.access import from_kubeconfig
+from kok.operators.cluster.addon.applying.ignored import pointers_for, with_values_of
+from kok.operators.cluster.addon.applying.inventory import (
+    entry_identity,
+    in_namespace,
+    inventory_entry,
+    kind_of_entry,
+)
+from kok.operators.cluster.businesscluster.apply import named
 from kok.operators.cluster.naming import FIELD_MANAGER, LABEL_ADDON
 
 Identity = tuple[str, str, str, str]
@@ -71,7 +79,7 @@ async def diff(
             made = await bundle_of(at, addon, change.kubernetes)
             if made is None:
                 raise Refused(f"{at.cluster} has no API yet")
-            inside = _Inside(business, addon.name, there - {addon.name})
+            inside = _Inside(business, addon, made.namespace, there - {addon.name})
             await inside.compare(made.manifests, live, found)
     return found
 
@@ -113,7 +121,9 @@ class _Inside:
     """The business cluster, as one Addon is applied to it."""
 
     kube: Kube
-    addon: str
+    addon: Addon
+    namespace: str
+    """Of what names none."""
     others: Collection[str]
     """The other Addons of the cluster, whose objects are theirs."""
 
@@ -127,44 +137,62 @@ class _Inside:
             found.lines += lines
             found.refused += refused
         known = Addon.parse(live).status.inventory if live is not None else []
-        gone = [one for one in known if (one.group, one.kind, one.namespace, one.name) not in kept]
+        gone = [one for one in known if entry_identity(one) not in kept]
         for lines in await all_of(map(self._removed, gone)):
             found.lines += lines
 
     async def _applied(self, intent: Manifest) -> tuple[list[str], list[str], Identity]:
         """The difference, why there is none, and which object it is."""
-        meta = intent["metadata"]
-        name, space = str(meta["name"]), str(meta.get("namespace") or "")
         try:
-            kind = await self.kube.resolve(intent)
+            entry = inventory_entry(intent, await self.kube.resolve(intent), 0, self.namespace)
         except NotFound:
             # Its definition comes along, and what it will make of it nobody knows before.
-            return difference(None, intent), [], (_group(intent), intent["kind"], space, name)
-        space = (space or "default") if kind.namespaced else ""
-        identity = (kind.group, kind.kind, space, name)
-        called = f"{kind.kind} {space + '/' if space else ''}{name}"
-        live = await self.kube.get(kind, name, space or None)
-        if (other := _addon_of(live)) in self.others:
-            return [], [f"{called} already belongs to Addon {other}"], identity
+            meta = intent["metadata"]
+            identity = (
+                _group(intent),
+                intent["kind"],
+                str(meta.get("namespace") or ""),
+                meta["name"],
+            )
+            return difference(None, intent), [], identity
+        identity, intent = entry_identity(entry), in_namespace(intent, entry)
+        live = await self._live(entry)
+        owner = _addon_of(live)
+        if owner in self.others:
+            return [], [f"{named(intent)} already belongs to Addon {owner}"], identity
+        lines, refused = await self._tried(intent, live, ours=owner is not None)
+        return lines, refused, identity
+
+    async def _tried(
+        self, intent: Manifest, live: Manifest | None, *, ours: bool
+    ) -> tuple[list[str], list[str]]:
+        """The difference, or why there is none, by a dry run."""
+        pointers = pointers_for(intent, self.addon.spec.ignore)
+        if live is not None and pointers is None:
+            return [], []
+        want = stamped(intent)
+        if live is not None and pointers:
+            want = with_values_of(live, want, pointers)
         try:
-            merged_ = await self.kube.apply(stamped(intent), dry_run=True)
+            made = await self.kube.apply(want, force=ours, dry_run=True)
         except NotFound:
-            # So does its namespace.
-            return difference(live, intent), [], identity
+            # Its namespace comes along.
+            return difference(live, want), []
         except Unreachable:
             raise
         except KubeError as error:
-            why = f"the business cluster refuses {called}: {error.message}"
-            return [], [why], identity
-        return difference(live, merged_), [], identity
+            return [], [f"the business cluster refuses {named(intent)}: {error.message}"]
+        return difference(live, made), []
 
-    async def _removed(self, one: AppliedObject) -> list[str]:
-        kind = Kind(one.group, one.version, one.kind, one.plural, bool(one.namespace))
+    async def _live(self, entry: AppliedObject) -> Manifest | None:
+        return await self.kube.get(kind_of_entry(entry), entry.name, entry.namespace or None)
+
+    async def _removed(self, entry: AppliedObject) -> list[str]:
         try:
-            live = await self.kube.get(kind, one.name, one.namespace or None)
+            live = await self._live(entry)
         except NotFound:
             return []
-        return difference(live, None) if _addon_of(live) == self.addon else []
+        return difference(live, None) if _addon_of(live) == self.addon.name else []
 
 
 def _addon_of(live: Manifest | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -42,14 +43,17 @@ async def bundle_of(at: Here, addon: Addon, version: str | None = None) -> Bundl
     None for a cluster that has no endpoint yet, so that nothing can be rendered. Raises `Refused` with
     what is wrong with templates or values.
     """
-    context = context_of(at.cluster)
+    context = context_of(at.cluster, before=addon.spec.goes_before)
     if context is None:
         return None
     if version is not None:
         context = replace(context, version=version)
+    renderer = BundleRenderer(SandboxPool(), helm=os.environ.get("KOK_HELM", "helm"))
     try:
-        return await BundleRenderer(SandboxPool()).bundle(at.kube, addon, context)
+        return await renderer.bundle(at.kube, addon, context)
     except ReconcileStop as stop:
         raise Refused(f"{addon.name}: {stop.reason}: {stop.message}") from None
     except versions.UnknownVersion as error:
         raise Refused(str(error)) from None
+    finally:
+        await renderer.close()

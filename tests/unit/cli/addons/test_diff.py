@@ -109,6 +109,17 @@ async def test_what_another_addon_has_is_left_alone(
     assert err == "kok: ConfigMap default/x already belongs to Addon theirs\n"
 
 
+async def test_what_the_addon_leaves_to_others_is_no_difference(
+    api: FakeApi, run: Run, business: FakeApi
+) -> None:
+    mine(api, INLINE.replace("name: x", "name: x, namespace: default"), a=1)
+    ignore = [{"kind": "ConfigMap", "paths": ["/data/a"]}]
+    own = api.objects[f"{ADDONS}/mine"]
+    api.put(f"{ADDONS}/mine", {**own, "spec": {**own["spec"], "ignore": ignore}})
+    business.put(f"{CONFIGS}/x", config("x", "9"))
+    assert await run("addons", "diff", "demo", "mine") == (0, "", "")
+
+
 async def test_a_built_in_addon_is_shown_with_values_before_it_is_there(
     api: FakeApi, run: Run, business: FakeApi
 ) -> None:

@@ -7,6 +7,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.integration.operators.cluster.addons.test_objects import (
+    GROUP,
+    THING,
+    an_object,
+    config,
+    definition,
+    text,
+)
 from tests.integration.operators.cluster.conftest import (
     ADDON,
     MortalClusters,
@@ -15,14 +23,6 @@ from tests.integration.operators.cluster.conftest import (
     usable,
 )
 from tests.integration.operators.cluster.standin import StandIn
-from tests.integration.operators.cluster.test_addon_objects import (
-    GROUP,
-    THING,
-    an_object,
-    config,
-    definition,
-    text,
-)
 
 from kok.api.meta import Manifest
 from kok.kube import kinds
