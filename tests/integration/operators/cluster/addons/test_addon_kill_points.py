@@ -15,7 +15,7 @@ from tests.integration.operators.cluster.conftest import (
     usable,
 )
 from tests.integration.operators.cluster.standin import StandIn
-from tests.integration.operators.cluster.test_addon_objects import (
+from tests.integration.operators.cluster.addons.test_addon_objects import (
     GROUP,
     THING,
     an_object,
