@@ -137,11 +137,9 @@ class FollowedKinds:
 
     async def close(self) -> None:
         """Ends all watches."""
+        tasks = [watch.task for watch in self._watches.values()]
         for addon in list(self._followers):
             self.forget(addon)
-        self._followers.clear()
-        tasks = [watch.task for watch in self._watches.values()]
-        self._watches.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
