@@ -92,12 +92,14 @@ class BundleRenderer:
         *,
         sources: Sources | None = None,
         helm: str = "helm",
+        chart_limits: Limits = LIMITS,
     ) -> None:
         """`sandboxes` is where templates of users are rendered; `sources` finds charts and artifacts, and
-        `helm` is the program that renders charts."""
+        `helm` is the program that renders charts, within `chart_limits`."""
         self._sandboxes = sandboxes
         self._sources = sources or Sources(sandboxes)
         self._helm = helm
+        self._chart_limits = chart_limits
         self._charts = FairSlots(CHARTS, share=1)
         self._settings = settings or BundleSettings()
         self._room = FairSlots(self._settings.large_at_once, share=1, span=self._settings.span)
@@ -216,7 +218,9 @@ class BundleRenderer:
             whole = replace(job, archive=await self._sources.archive(kube, addon, found))
             # helm and what prepares its work take much more memory than a template.
             async with self._charts.one(addon.namespace):
-                made = await self._aside(addon.namespace, render_chart, whole, job.key(), LIMITS)
+                made = await self._aside(
+                    addon.namespace, render_chart, whole, job.key(), self._chart_limits
+                )
         return Bundle(made, found.version, found, source.namespace)
 
     async def _artifact(

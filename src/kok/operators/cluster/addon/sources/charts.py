@@ -175,7 +175,8 @@ def _environment() -> dict[str, str]:
 
 def _failed(job: ChartJob, code: int, said: str) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if code < 0 and used.ru_utime + used.ru_stime >= LIMITS.cpu:
+    allowed, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    if code < 0 and allowed >= 0 and used.ru_utime + used.ru_stime >= allowed - 1:
         # As the limit ends who goes on for too long himself.
         os.kill(os.getpid(), signal.SIGXCPU)
     if "out of memory" in said or "cannot allocate memory" in said or "stack exceeds" in said:

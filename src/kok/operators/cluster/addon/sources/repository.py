@@ -29,7 +29,7 @@ def choose(job: tuple[bytes, str, str]) -> dict[str, Any]:
     index, chart, wanted = job
     try:
         entries = _entries(yaml.parse(index, Loader=_LOADER), chart)
-    except (yaml.YAMLError, _Odd, UnicodeDecodeError, StopIteration):
+    except (yaml.YAMLError, _Odd, UnicodeDecodeError):
         return {"problem": "its index.yaml is not that of a chart repository"}
     if entries is None:
         return {"problem": f"it has no chart {chart}", "missing": True}
@@ -87,17 +87,24 @@ def _entries(events: Iterator[Any], chart: str) -> list[Any] | None:
 
 def _pairs(events: Iterator[Any]) -> Iterator[tuple[str, Any]]:
     """Keys of a map that has begun, each with the first event of its value, to be used up."""
-    while not isinstance(event := next(events), yaml.MappingEndEvent):
+    while not isinstance(event := _next(events), yaml.MappingEndEvent):
         if not isinstance(event, yaml.ScalarEvent):
             raise _Odd
-        yield str(event.value), next(events)
+        yield str(event.value), _next(events)
+
+
+def _next(events: Iterator[Any]) -> Any:
+    event = next(events, None)
+    if event is None:
+        raise _Odd
+    return event
 
 
 def _skip(events: Iterator[Any], first: Any) -> None:
     depth = isinstance(first, yaml.CollectionStartEvent)
     left = int(depth)
     while left:
-        event = next(events)
+        event = _next(events)
         left += isinstance(event, yaml.CollectionStartEvent)
         left -= isinstance(event, yaml.CollectionEndEvent)
 
@@ -108,7 +115,7 @@ def _build(events: Iterator[Any], first: Any, depth: int) -> Any:
         raise _Odd
     if isinstance(first, yaml.SequenceStartEvent):
         found = []
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        while not isinstance(event := _next(events), yaml.SequenceEndEvent):
             found.append(_build(events, event, depth + 1))
         return found
     if isinstance(first, yaml.MappingStartEvent):

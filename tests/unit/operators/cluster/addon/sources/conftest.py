@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from kok.api.cluster.addon import Addon
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer
 from kok.operators.cluster.addon.context import TemplateContext, context_of
+from kok.operators.cluster.addon.sources.charts import LIMITS
 from kok.operators.cluster.addon.sources.finding import Sources
 from kok.runtime.policy import Policies
 from kok.runtime.sandbox.pool import SandboxPool
+from kok.runtime.sandbox.process import Limits
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,7 @@ class Workplace:
         self.api, self.kube, self.server, self.helm = api, kube, server, helm
         # This machine is where the server is.
         self.policies = Policies(forbidden_ranges=())
+        self.cpu = LIMITS.cpu
         self.renderer = self._fresh()
         self.status: dict[str, Any] = {}
 
@@ -51,9 +55,11 @@ class Workplace:
         self.renderer = self._fresh()
 
     def _fresh(self) -> BundleRenderer:
-        sandboxes = SandboxPool()
+        sandboxes = SandboxPool(limits=Limits(wall=600.0))
         sources = Sources(sandboxes, self.policies)
-        return BundleRenderer(sandboxes, sources=sources, helm=self.helm)
+        # The machine may have other things to do than to render.
+        limits = replace(LIMITS, cpu=self.cpu, wall=600.0)
+        return BundleRenderer(sandboxes, sources=sources, helm=self.helm, chart_limits=limits)
 
     def put(self, kind: str, name: str, **data: str) -> None:
         """A Secret or ConfigMap in the namespace."""

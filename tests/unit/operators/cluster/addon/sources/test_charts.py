@@ -218,6 +218,8 @@ HUGE = '{{ $x := "x" }}{{ range until 40 }}{{ $x = printf "%s%s" $x $x }}{{ end 
 async def test_a_chart_takes_no_more_than_it_may(
     workplace: Workplace, text: str, words: str
 ) -> None:
+    workplace.cpu = 3
+    await workplace.restart()
     with pytest.raises(Invalid, match=words) as caught:
         await of_chart(workplace, **{"templates/bad.yaml": text})
     assert caught.value.reason == "TemplateInvalid"

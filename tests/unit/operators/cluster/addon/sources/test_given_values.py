@@ -49,7 +49,7 @@ async def test_what_is_missing_is_waited_for_unless_it_is_optional(workplace: Wo
     ("text", "words"),
     [
         ("- pass-word-1", "holds no map of values"),
-        ("a: [pass-word-1", "key values.yaml, line 1: it is no YAML"),
+        ("a: [pass-word-1", "key values.yaml, line 2: it is no YAML"),
         ("pass-word-1", "holds no map of values"),
         ("1: pass-word-1", "holds no map of values"),
         ("a: &a [*a, pass-word-1]", "holds no map of values"),
