@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from functools import total_ordering
 from typing import Final
 
-_NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
 _VERSION: Final = re.compile(
-    rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?",
+    r"v?(0|[1-9][0-9]{0,17})(?:\.(0|[1-9][0-9]{0,17}))?(?:\.(0|[1-9][0-9]{0,17}))?"
+    r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?",
     re.ASCII,
 )
 _TERM: Final = re.compile(
