@@ -88,8 +88,8 @@ class AddonContent(ApiModel):
 
     revision: str = Field(max_length=32)
     """Hash of it."""
-    spec: FreeForm
-    """The part of the Addon's spec that its Clusters get."""
+    spec: str = Field(max_length=300_000)
+    """The part of the Addon's spec that its Clusters get, as JSON: a patch would lose its nulls."""
 
 
 class AddonRollout(ApiModel):

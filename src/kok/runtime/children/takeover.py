@@ -81,5 +81,9 @@ def left_behind(rules: ChildRules, found: Manifest, owner: Resource) -> bool:
     theirs = {key: labels[key] for key in wanted if key in labels}
     if theirs == wanted:
         return True
-    wrote = any(one.get("manager") == rules.manager for one in meta.get("managedFields") or ())
+    # What it says of an object in its status is no sign that it made it.
+    wrote = any(
+        one.get("manager") == rules.manager and not one.get("subresource")
+        for one in meta.get("managedFields") or ()
+    )
     return wrote and theirs.items() <= wanted.items()

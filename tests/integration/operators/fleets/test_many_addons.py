@@ -148,6 +148,7 @@ async def test_clusters_come_and_go(addons: Addons, acted: Acted, operator: None
             "spec": foreign,
         }
     )
+    await eventually(lambda: _seen(acted, "x"), LIMIT)
     await addons.clusters("x", **web)
     found = await addons.until(lambda a: states(a).get("x") == "Failed")
     assert found.status.rollout is not None
@@ -155,6 +156,37 @@ async def test_clusters_come_and_go(addons: Addons, acted: Acted, operator: None
     live = await addons.child("x")
     assert live is not None
     assert live.spec.source.inline == "a: 1"
+
+
+async def test_what_is_marked_as_its_own_is_taken_over(
+    addons: Addons, acted: Acted, operator: None
+) -> None:
+    marks = {
+        "app.kubernetes.io/managed-by": "kok",
+        "kok.dev/owner-kind": "Addon",
+        "kok.dev/owner-name": "log",
+    }
+    await addons.clusters("a")
+    await addons.make()
+    await addons.until(lambda a: states(a) == {"a": "Done"})
+    await addons.kube.create(
+        {
+            "apiVersion": ADDON.api_version,
+            "kind": ADDON.kind,
+            "metadata": {"name": "log-x", "namespace": addons.namespace, "labels": marks},
+            "spec": {"cluster": "x", "source": {"inline": "a: 1"}},
+        }
+    )
+    await eventually(lambda: _seen(acted, "x"), LIMIT)
+    await addons.clusters("x")
+    await addons.until(lambda a: states(a) == {"a": "Done", "x": "Done"})
+    live = await addons.child("x")
+    assert live is not None
+    assert live.spec.source.inline != "a: 1"
+
+
+async def _seen(acted: Acted, cluster: str) -> bool:
+    return bool(acted.seen[cluster])
 
 
 async def test_what_is_kept_where_it_is_no_longer_selected_is_taken_back(

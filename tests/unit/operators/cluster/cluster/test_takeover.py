@@ -23,6 +23,10 @@ from kok.runtime.controller.errors import Invalid, Wait
 SHOP = a_cluster()
 OURS = {"managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply"}]}
 THEIRS = {"managedFields": [{"manager": "helm", "operation": "Update"}]}
+LOOKED_AFTER = {
+    "managedFields": [*THEIRS["managedFields"], {"manager": FIELD_MANAGER, "subresource": "status"}]
+}
+"""Somebody's own object of a kind of ours: what it says of itself we wrote."""
 
 
 def found(**meta: Any) -> Manifest:
@@ -64,12 +68,21 @@ def test_a_namesake_of_another_projects_kind_is_no_earlier_cluster() -> None:
     [
         found(),
         found(**THEIRS),
+        found(**LOOKED_AFTER),
         found(labels={"app": "mine"}),
         found(labels={"app.kubernetes.io/managed-by": "Helm"}, **OURS),
         found(labels=owner_labels(a_cluster("other")), **OURS),
         found(ownerReferences=[{**owner_reference(SHOP), "controller": False, "uid": "x"}]),
     ],
-    ids=["bare", "Helm's", "labelled", "Helm has it now", "another Cluster's", "in part"],
+    ids=[
+        "bare",
+        "Helm's",
+        "looked after",
+        "labelled",
+        "Helm has it now",
+        "another Cluster's",
+        "in part",
+    ],
 )
 def test_what_nobody_controls_is_not_taken_over(live: Manifest) -> None:
     """Somebody's own kubeconfig would be replaced, and be deleted with the Cluster."""

@@ -15,8 +15,8 @@ from kok.api.cluster.contract import ClusterContract
 from kok.api.meta import Manifest
 from kok.kube.decoding.nesting import ALLOWED, too_deep
 
-KEPT_BYTES, KEPT_VALUES = 300_000, 4000
-"""How large a content may be that is kept in the status beside the one in the spec."""
+KEPT = 300_000
+"""How long the text of a content may be that is kept in the status beside the one in the spec."""
 
 _OVERRIDES = TypeAdapter(list[AddonOverride])
 
@@ -40,17 +40,15 @@ class Content:
     @classmethod
     def kept(cls, content: AddonContent) -> Self:
         """One that was recorded. Raises `ValueError` where this version cannot read it."""
-        found = cls(content.spec)
-        AddonSpec.model_validate(content.spec)
+        found = cls(json.loads(content.spec))
+        _spec(found._stored)
         found.revision = content.revision
         return found
 
     def to_keep(self) -> AddonContent | None:
         """What is recorded of it; None if it is too large for that."""
         text = json.dumps(self._stored)
-        if len(text) > KEPT_BYTES or text.count(",") + text.count("{") > KEPT_VALUES:
-            return None
-        return AddonContent(revision=self.revision, spec=dict(self._stored))
+        return AddonContent(revision=self.revision, spec=text) if len(text) <= KEPT else None
 
     def spec_for(self, cluster: ClusterContract) -> Manifest:
         """The spec of the Addon that a Cluster gets, but for `paused`, which is left to people."""

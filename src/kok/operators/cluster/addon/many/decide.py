@@ -175,6 +175,7 @@ class Step(Waves[AddonWave]):
     def _begin(self, key: str, row: FleetRow) -> None:
         del row
         self._begun.append(key)
+        self._looks.append(self._now + span(self._staging.progress_deadline))
 
     def _unready(self, key: str, row: FleetRow) -> str | None:
         del row

@@ -53,6 +53,13 @@ def test_a_change_goes_by_waves_and_others_keep_what_they_have() -> None:
     assert len(world.writes) == 5
 
 
+def test_it_looks_again_when_a_cluster_has_had_its_time() -> None:
+    world = World("a", rollout={"progressDeadline": "1m"})
+    world.step()
+    began = world.step()
+    assert began.look == pytest.approx(61, abs=2)
+
+
 def test_a_canary_that_fails_stops_it_and_says_where() -> None:
     world = a_world(rollout={**WAVES, "progressDeadline": "1m"})
     world.change(values=NEW)
