@@ -18,17 +18,16 @@ from dataclasses import dataclass, field
 from functools import total_ordering
 from typing import Final
 
-_NUMBER: Final = r"(?:0|[1-9][0-9]{0,17})"
 _VERSION: Final = re.compile(
-    rf"v?({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?",
+    r"v?(0|[1-9][0-9]{0,17})(?:\.(0|[1-9][0-9]{0,17}))?(?:\.(0|[1-9][0-9]{0,17}))?"
+    r"(?:-([0-9A-Za-z.-]{1,200}))?(?:\+[0-9A-Za-z.-]{1,200})?",
     re.ASCII,
 )
 _TERM: Final = re.compile(
-    r"(>=|<=|!=|=|>|<|~|\^)? *v?([0-9xX*]+)(?:\.([0-9xX*]+))?(?:\.([0-9xX*]+))?"
-    r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?",
+    r"(>=|<=|!=|=|>|<|~|\^)? {0,8}v?([0-9xX*]{1,18})(?:\.([0-9xX*]{1,18}))?(?:\.([0-9xX*]{1,18}))?"
+    r"(?:-([0-9A-Za-z.-]{1,100}))?(?:\+[0-9A-Za-z.-]{1,100})?",
     re.ASCII,
 )
-_ANY: Final = frozenset("xX*")
 _LONGEST: Final = 256
 
 

@@ -29,6 +29,7 @@ FREE_FORM: Final = (
     "spec.addons.values",
     "spec.components.params",
     "spec.kubelet",
+    "spec.overrides.values",
     "spec.parameters",
     "spec.values",
 )

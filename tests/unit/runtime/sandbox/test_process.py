@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import fifos
+from tests import fifos
 
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished, processor_time, run_limited
 

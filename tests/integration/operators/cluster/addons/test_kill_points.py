@@ -59,7 +59,15 @@ class CountedConnections(Connections):
 
 
 class MortalAddons(MortalClusters):
-    """The same operator, whose writes into business clusters count."""
+    """The same operator, whose writes into business clusters count.
+
+    All its lives render in the same processes: those of a new one take seconds to start, and nothing
+    is kept in them.
+    """
+
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._sandboxes = SandboxPool()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Sequence[Reconciler[Any]]]:
@@ -68,7 +76,7 @@ class MortalAddons(MortalClusters):
         try:
             yield (
                 ClusterReconciler(settings, connections, wakeups),
-                AddonReconciler(settings, connections, wakeups, BundleRenderer(SandboxPool())),
+                AddonReconciler(settings, connections, wakeups, BundleRenderer(self._sandboxes)),
             )
         finally:
             await connections.close()

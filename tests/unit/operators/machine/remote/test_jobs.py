@@ -9,7 +9,7 @@ import signal
 from base64 import b64encode
 
 import pytest
-from tests.unit.fifos import Gate
+from tests.fifos import Gate
 from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.remote.job_site import (
     OWNER,

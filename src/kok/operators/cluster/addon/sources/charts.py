@@ -36,11 +36,12 @@ LIMITS: Final = Limits(cpu=15, memory=256, output=8, wall=90.0, programs=True)
 CHART_MOST: Final = 8 * 2**20
 """Bytes of a packed chart; Helm's own limit is what a Secret may hold, 1 MiB."""
 ARCHIVE: Final = "chart"
-_PLACE: Final = re.compile(r"([^\s:()]+/[^\s:()]+):(\d+)(?::\d+)?\)?:?\s+")
+_PLACE: Final = re.compile(r"([^\s:()]{1,300}):(\d{1,7})(?::\d{1,7})?\)?:?\s{1,8}")
 """File and line, as helm tells of a mistake: the last one is where it is."""
-_RENDERED: Final = re.compile(
-    r"YAML parse error on ([^\s:]+): (?:.*?yaml: line (\d+): )?(.*)", re.DOTALL
-)
+_RENDERED: Final = "YAML parse error on "
+_LINE: Final = re.compile(r"yaml: line (\d{1,7}): ")
+_EXECUTING: Final = re.compile(r'executing "[^"]{0,300}" at ')
+_SAID_MOST: Final = 8192
 _KUBE_VERSION: Final = "chart requires kubeVersion"
 _ERROR_MOST: Final = 600
 
@@ -186,18 +187,23 @@ def _failed(job: ChartJob, code: int, said: str) -> None:
 
 def _told(job: ChartJob, said: str, code: int) -> tuple[str, str]:
     """Reason and sentence of an error of helm's: with file and line, where it has them."""
-    lines = [one for one in said.splitlines() if not one.startswith(("level=", "WARNING"))]
+    lines = [
+        one for one in said[:_SAID_MOST].splitlines() if not one.startswith(("level=", "WARNING"))
+    ]
     text = "\n".join(lines).partition("\nUse --debug")[0].strip().removeprefix("Error: ")
     if _KUBE_VERSION in text:
         return reasons.KUBERNETES_UNSUPPORTED, (
             f"{job.chart}: {text}; take a version of the chart that is made for it"
         )
-    if found := _RENDERED.search(text):
-        path, line, problem = found.groups()
-        return _template(job, path, f", line {line} as rendered" if line else "", problem)
-    if places := list(_PLACE.finditer(text)):
-        path, line = places[-1].groups()
-        return _template(job, path, f", line {line}", text[places[-1].end() :])
+    if _RENDERED in text:
+        path, _, problem = text.rpartition(_RENDERED)[2].partition(": ")
+        line = _LINE.search(problem)
+        place = f", line {line.group(1)} as rendered" if line else ""
+        return _template(job, path, place, problem[line.end() :] if line else problem)
+    places = [one for one in _PLACE.finditer(text) if "/" in one.group(1)]
+    if places:
+        path, number = places[-1].groups()
+        return _template(job, path, f", line {number}", text[places[-1].end() :])
     if "missing in charts/ directory" in text:
         missing = text.rpartition(":")[2].strip()
         return reasons.SOURCE_INVALID, (
@@ -209,7 +215,7 @@ def _told(job: ChartJob, said: str, code: int) -> tuple[str, str]:
 
 
 def _template(job: ChartJob, path: str, line: str, problem: str) -> tuple[str, str]:
-    text = " ".join(re.sub(r'^executing "[^"]*" at ', "at ", problem).split())[:_ERROR_MOST]
+    text = " ".join(_EXECUTING.sub("at ", problem).split())[:_ERROR_MOST]
     return reasons.TEMPLATE_INVALID, f"{job.chart}, {path}{line}: {text}"
 
 

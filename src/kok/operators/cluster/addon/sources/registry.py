@@ -37,8 +37,8 @@ _TAGS_MOST: Final = 2**20
 _PAGES: Final = 20
 """Pages of tags that are read, of 1000 each."""
 _DOCKER_HUB: Final = ("docker.io", "registry-1.docker.io")
-_PARAMETER: Final = re.compile(r'([a-z_]+)="([^"]*)"')
-_NEXT: Final = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+_PARAMETER: Final = re.compile(r'([a-z_]{1,32})="([^"]{0,900})"')
+_NEXT: Final = re.compile(r'<([^<>]{1,900})>\s{0,4};\s{0,4}rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,18 +339,14 @@ def test_addons_can_be_left_out_and_given_values() -> None:
     assert made["shop-kube-proxy"]["spec"]["values"] == {"conntrack": {"min": 0}}
 
 
-def test_a_built_in_addon_that_is_no_default_is_there_where_a_cluster_names_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(owned, "DEFAULTS", ("coredns",))
-
+def test_a_built_in_addon_that_is_no_default_is_there_where_a_cluster_names_it() -> None:
     def made(*names: str) -> list[str]:
         spec = [{"name": name} for name in names]
         resolved = resolve(a_cluster(addons=spec))
         return [m["metadata"]["name"] for m in owned.addons(resolved)]
 
-    assert made() == ["shop-coredns"]
-    assert made("flannel") == ["shop-coredns", "shop-flannel"]
+    assert "shop-metrics-server" not in made()
+    assert set(made("metrics-server")) - set(made()) == {"shop-metrics-server"}
 
 
 def test_spread_is_strict_only_where_the_profile_says_so() -> None:
