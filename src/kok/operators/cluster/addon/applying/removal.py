@@ -17,8 +17,6 @@ from kok.operators.cluster.naming import LABEL_ADDON
 
 _KEEP = ("helm.sh/resource-policy", "keep")
 """The annotation by which charts have an object outlive them."""
-_SLOW = (kinds.NAMESPACE, kinds.POD)
-"""Kinds that take their time to go without a finalizer in their metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,15 @@ async def _remove(kube: Kube, applied: AppliedObject, addon: str) -> bool:
     except NotFound:
         # No such kind: gone with its definition, or not served yet by a young API server.
         return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
-    if found is None or not found.ours or found.going:
-        return found is not None and found.ours
-    try:
-        await kube.delete(kind, applied.name, applied.namespace or None, uid=found.uid)
-    except Conflict:
-        return True
-    return found.held or kind in _SLOW
+    if found is None or not found.ours:
+        return False
+    if not found.going:
+        try:
+            await kube.delete(kind, applied.name, applied.namespace or None, uid=found.uid)
+        except Conflict:
+            return True
+    # A Namespace goes by itself, however long that takes: what was applied in it is gone already.
+    return found.held or kind == kinds.POD
 
 
 async def _look(kube: Kube, applied: AppliedObject, kind: Kind, addon: str) -> _LiveObject | None:

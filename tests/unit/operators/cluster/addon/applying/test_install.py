@@ -118,6 +118,17 @@ async def test_what_holds_on_does_not_keep_the_rest_for_ever(api: FakeApi, kube:
     assert list(api.objects) == [path]
 
 
+async def test_a_namespace_that_goes_is_not_waited_for(api: FakeApi, kube: Kube) -> None:
+    home = an_object("v1", "Namespace", "home")
+    del home["metadata"]["namespace"]
+    api.put("/api/v1/namespaces/home", {**home, "status": {"phase": "Active"}})
+    entries = await applied(api, kube, home)
+    going = {**api.objects["/api/v1/namespaces/home"]["metadata"]}
+    going["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    api.put("/api/v1/namespaces/home", {**home, "metadata": going})
+    assert await remove(kube, entries, "mine") == []
+
+
 async def test_what_a_chart_keeps_stays(api: FakeApi, kube: Kube) -> None:
     kept = an_object("v1", "ConfigMap", "kept")
     kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
