@@ -20,7 +20,7 @@ read ratios, which come from one run, rather than seconds. Each value is a media
 upper bound. The meta cluster's own etcd does not wait for the disk; those of business clusters do.
 """
 
-ALSO = {"machine-recovery": "README.md"}
+ALSO = {"machine-recovery": "README.md", "konnectivity": "docs/networking.md"}
 """Pages of the repository that show a suite, too, where they have a block of figures."""
 _FIGURES = re.compile(r"(<!-- figures -->)\n.*?\n(<!-- end of figures -->)", re.DOTALL)
 

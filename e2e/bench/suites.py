@@ -7,16 +7,18 @@ import statistics
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from e2e.bench import clusters, fairness
+from e2e.bench import clusters
 from e2e.bench.bare import control_plane
 from e2e.bench.earlier import earlier
 from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
+from e2e.bench.inside import konnectivity
 from e2e.bench.machine import adopted, nodes, recovery
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
+from e2e.bench.tenants import fairness
 from e2e.bench.upgrades import fleet as upgraded_fleet
 from e2e.bench.upgrades import one as upgraded_one
 from e2e.bench.upgrades.standins import measure as upgraded_standins
@@ -117,6 +119,7 @@ SUITES: dict[str, Suite] = {
     "machine-recovery": recovery.recovered,
     "fleet": fleet,
     "fairness": fairness.fairness,
+    "konnectivity": konnectivity.tunnel,
     "earlier": earlier,
     "upgrade-one": upgraded_one.one,
     "upgrade-fleet": upgraded_fleet.fleet,

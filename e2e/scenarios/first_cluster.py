@@ -1,9 +1,10 @@
 """From nothing to a business cluster, a second cluster, and back to nothing.
 
 The demo, then what must hold of it: applying the same file again changes nothing, what is deleted
-by hand comes back, a deleted Machine leaves a host that can join again, services of a host that are
-killed or hang come back, a change of software goes over two nodes behind a canary, and deleting
-everything leaves nothing behind, neither in the meta cluster nor on the hosts.
+by hand comes back, a tunnel into the cluster comes and goes, a deleted Machine leaves a host that can
+join again, services of a host that are killed or hang come back, a change of software goes over two
+nodes behind a canary, and deleting everything leaves nothing behind, neither in the meta cluster nor on
+the hosts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
 from e2e.polling import eventually
+from e2e.stories import tunnel
 from e2e.stories.one_at_a_time import one_after_the_other
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.api.meta import Manifest
@@ -62,7 +64,8 @@ async def run(report: Report) -> None:
         await asyncio.gather(w.drop_namespace(NAMESPACE), w.drop_namespace(OTHER))
         await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
         await same_file_again(w)
-        await other_team(w)
+        await tunnel.served(w)
+        await asyncio.gather(other_team(w), tunnel.comes_and_goes(w, NAMESPACE, CLUSTER, WORKER))
         await children_come_back(w)
         await machine_leaves_and_joins_again(w)
         await asyncio.gather(services_come_back(w), another_node(w))

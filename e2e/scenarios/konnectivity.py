@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from e2e.fixtures import clusters, etcd, inside, userfiles
 from e2e.framework.environment import Environment, environment
-from e2e.framework.follow import has, until, until_gone
+from e2e.framework.follow import Predicate, has, until, until_gone
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.load import loading, undisturbed
@@ -97,6 +97,8 @@ async def reaches(w: Environment, kube: Kube) -> None:
         await clusters.quiet(w, NAMESPACE, SHOP)
         await eventually(lambda: answers(kube), SOON, every=0.5, unless=(KubeError,))
         await w.until(clusters.KIND, NAMESPACE, SHOP, has("ClusterReachable"), SOON)
+    with w.report.step("the NetworkPolicy closes the straight way", "fenced_s"):
+        await fenced(w, _no_way_inside)
     # The servers of before tried it straight, and may have done so to their end.
     await w.lab.exec(WORKER, "sh", "-c", _ZERO)
     with w.report.step("all of it works through the tunnel", "works_s"):
@@ -166,6 +168,7 @@ async def left(w: Environment, kube: Kube) -> None:
         for kind in (kinds.DEPLOYMENT, kinds.PDB, kinds.SERVICEACCOUNT):
             if await kube.get(kind, AGENT, SYSTEM) is not None:
                 raise AssertionError(f"{kind.kind} {AGENT} is left in the business cluster")
+        await fenced(w, lambda policy: not _no_way_inside(policy))
     with w.report.step("what needs no more than the kubelet works without it", "straight_s"):
         await inside.kubelet_works(w, kube, kubeconfig, WORKER)
 
@@ -191,6 +194,17 @@ async def closed(w: Environment) -> None:
 async def opened(w: Environment) -> None:
     """It drops nothing any more."""
     await w.lab.exec(WORKER, "sh", "-c", _OPEN)
+
+
+async def fenced(w: Environment, predicate: Predicate) -> None:
+    """Waits until the API servers' NetworkPolicy is so: they may end for a while."""
+    await w.until(kinds.NETWORKPOLICY, NAMESPACE, f"{SHOP}-apiserver", predicate, SOON)
+
+
+def _no_way_inside(policy: Manifest) -> bool:
+    """Whether it lets API servers go to no address: what else they need are pods."""
+    peers = [peer for rule in policy["spec"]["egress"] for peer in rule["to"]]
+    return not any("ipBlock" in peer for peer in peers)
 
 
 async def dropped(w: Environment) -> int:

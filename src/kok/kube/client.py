@@ -5,25 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from kok.api.meta import Kind, Manifest
-from kok.kube import kinds
-from kok.kube.budget.excesses import Excesses
 from kok.kube.budget.limits import META, Limits
 from kok.kube.budget.pass_memory import PassMemory
-from kok.kube.decoding.strip import without_server_fields
 from kok.kube.decoding.truncation import refuse_truncated
-from kok.kube.discovery import Discovery
-from kok.kube.errors import (
-    AlreadyExists,
-    Conflict,
-    KubeError,
-    NotFound,
-    Unreachable,
-    without_traceback,
-)
+from kok.kube.errors import KubeError, NotFound, without_traceback
 from kok.kube.http import access as access_
 from kok.kube.http.access import Access
 from kok.kube.http.cache import BoundedCache
@@ -31,20 +19,16 @@ from kok.kube.http.paths import object_path, selector
 from kok.kube.http.session import CONNECTIONS
 from kok.kube.http.transport import Observer, Transport
 from kok.kube.lists.collect import collected
-from kok.kube.lists.pages import has_metadata
 from kok.kube.objects.foreign_fields import RemovalLimit
+from kok.kube.requests.base import Guard
+from kok.kube.requests.writing import Writes
 from kok.kube.watch import WatchEvent, watch
 
 ACCEPTED = 2 * 2**20
 """Bytes of differences that servers insist on which are remembered."""
-APPLY = "application/apply-patch+yaml"
-_PATCHES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
-
-Guard = Callable[[str, str], None]
-"""Called with method and path before every request that could change something; may raise."""
 
 
-class Kube:
+class Kube(Writes):
     """One API server as one identity.
 
     All methods raise `KubeError`; `Unreachable` when there was no usable answer within the
@@ -70,8 +54,7 @@ class Kube:
         this server may make us read; `TENANT` for whatever is not the meta cluster. `closed`:
         address ranges into which it must not lead, whatever its name stands for; see `kok.kube.http.dial`.
         """
-        self.field_manager = field_manager
-        self._transport = Transport(
+        transport = Transport(
             access,
             timeout=timeout,
             user_agent=field_manager,
@@ -80,11 +63,9 @@ class Kube:
             limits=limits,
             closed=closed,
         )
-        self._excesses = Excesses()
+        super().__init__(transport, field_manager)
         self.turned: Callable[[], None] = lambda: None
         """Called when what a watch is sent becomes too large to be read, and when it no longer is."""
-        self._guard: Guard | None = None
-        self._discovery = Discovery(partial(self._send, "GET"))
         self.accepted: BoundedCache[str, frozenset[str]] = BoundedCache(ACCEPTED)
         """Differences that `kok.kube.apply.serverside` found the server to insist on, by object UID."""
         self.removals = RemovalLimit()
@@ -115,33 +96,6 @@ class Kube:
             connections=connections,
             limits=limits,
         )
-
-    async def __aenter__(self) -> Self:
-        """Closes the client at the end of the block."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Closes all connections, whatever the block ended with."""
-        await self.close()
-
-    async def close(self) -> None:
-        """Closes all connections."""
-        await self._transport.close()
-
-    @property
-    def server(self) -> str:
-        """Address of the API server."""
-        return self._transport.access.server
-
-    @property
-    def access(self) -> Access:
-        """The identity behind this client."""
-        return self._transport.access
 
     @property
     def excess(self) -> str | None:
@@ -261,150 +215,6 @@ class Kube:
             partial(self._heed, _watch_of(kind)),
         )
 
-    # --- writing
-
-    async def apply(self, manifest: Manifest, *, force: bool = True) -> Manifest:
-        """Server-side apply, always sent; `ensure` of `kok.kube.apply.serverside` sends only what is new."""
-        kind = await self.resolve(manifest)
-        query = {"fieldManager": self.field_manager, "force": str(force).lower()}
-        path = object_path(kind, _namespace(kind, manifest), _name(manifest))
-        body = without_server_fields(manifest)
-        headers = {"Content-Type": APPLY}
-        return await self._object("PATCH", path, body, query=query, headers=headers)
-
-    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        """Raises `AlreadyExists` if the name is taken. With `dry_run` nothing is made."""
-        kind = await self.resolve(manifest)
-        path = object_path(kind, _namespace(kind, manifest))
-        query = {"fieldManager": self.field_manager, **({"dryRun": "All"} if dry_run else {})}
-        try:
-            return await self._object("POST", path, manifest, query=query)
-        except AlreadyExists:
-            raise
-        except Conflict as error:
-            raise AlreadyExists(error.status, error.reason, error.message) from error
-
-    async def replace(self, manifest: Manifest) -> Manifest:
-        """PUT; raises `Conflict` if the object is no longer at `metadata.resourceVersion`."""
-        kind = await self.resolve(manifest)
-        path = object_path(kind, _namespace(kind, manifest), _name(manifest))
-        query = {"fieldManager": self.field_manager}
-        return await self._object("PUT", path, manifest, query=query)
-
-    async def patch(
-        self,
-        kind: Kind,
-        name: str,
-        namespace: str | None,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        *,
-        subresource: str | None = None,
-        type: Literal["merge", "json"] = "merge",  # noqa: A002 - the API's own word
-    ) -> Manifest:
-        """Changes part of an object; put `metadata.resourceVersion` in to refuse a changed one."""
-        path = object_path(kind, namespace, name, subresource)
-        query, headers = {"fieldManager": self.field_manager}, {"Content-Type": _PATCHES[type]}
-        return await self._object("PATCH", path, patch, query=query, headers=headers)
-
-    async def delete(
-        self,
-        kind: Kind,
-        name: str,
-        namespace: str | None = None,
-        *,
-        uid: str | None = None,
-        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
-        grace: int | None = None,
-    ) -> bool:
-        """Whether there was something to delete; with `uid`, only that very object (`Conflict`).
-
-        `grace`: seconds until containers are killed. Finalizers may keep the object for longer.
-        """
-        options: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "propagationPolicy": propagation,
-        }
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
-        if grace is not None:
-            options["gracePeriodSeconds"] = grace
-        try:
-            await self._send("DELETE", object_path(kind, namespace, name), options)
-        except NotFound:
-            return False
-        return True
-
-    async def evict(self, name: str, namespace: str, *, uid: str) -> None:
-        """Deletes a pod if its PodDisruptionBudgets allow it, else raises `TooManyRequests`.
-
-        A pod that is already gone raises `NotFound`, another one in its place `Conflict`.
-        """
-        eviction = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": name, "namespace": namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
-        }
-        await self._send("POST", object_path(kinds.POD, namespace, name, "eviction"), eviction)
-
-    async def raw(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """Any other request: parsed JSON, or text where the server answers with text."""
-        return await self._send(method, path, body, query=query, headers=headers, timeout=timeout)
-
-    async def matching(
-        self, path: str, *beginnings: str, most: int, timeout: float
-    ) -> Sequence[str]:
-        """The lines of a long text, such as a server's metrics, that begin so; of the rest nothing is
-        kept. Raises `TooLarge` for more than `most` bytes.
-        """
-        wanted = tuple(one.encode() for one in beginnings)
-        return await self._transport.matching(path, wanted, most=most, timeout=timeout)
-
-    async def resolve(self, manifest: Manifest) -> Kind:
-        """The kind of a manifest, by discovery where it is not a well-known one; `NotFound`."""
-        return kinds.kind_of(manifest) or await self._discovery.kind_of(manifest)
-
-    async def _object(self, method: str, path: str, body: object = None, **rest: Any) -> Manifest:
-        answer = await self._send(method, path, body, **rest)
-        # What is asked as an object, such as whether something is allowed, has no name.
-        if not has_metadata(answer, named=method != "POST"):
-            del answer
-            raise Unreachable(f"{self.server} did not answer with a Kubernetes object")
-        found: Manifest = answer
-        return found
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        if self._guard is not None and method != "GET":
-            self._guard(method, path)
-        try:
-            answer = await self._transport.request(
-                method, path, body, query=query, headers=headers, timeout=timeout
-            )
-        except KubeError as error:
-            self._excesses.account(path, error)
-            raise without_traceback(error) from None
-        self._excesses.account(path, None)
-        return answer
-
     def _refuse_cut(self, found: Manifest, unread: Collection[str]) -> None:
         """A server whose objects are not cut here may write that mark itself: it means nothing."""
         if self._transport.limits.cuts:
@@ -418,13 +228,3 @@ class Kube:
 
 def _watch_of(kind: Kind) -> str:
     return f"watch {kind.plural}"
-
-
-def _name(manifest: Manifest) -> str:
-    return str(manifest["metadata"]["name"])
-
-
-def _namespace(kind: Kind, manifest: Manifest) -> str | None:
-    if not kind.namespaced:
-        return None
-    return str(manifest["metadata"].get("namespace") or "default")

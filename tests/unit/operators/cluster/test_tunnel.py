@@ -9,7 +9,7 @@ from tests.unit.operators.cluster.builders import META_1, META_2, a_cluster, a_d
 
 from kok.api.meta import Manifest
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.render import apiserver, konnectivity
+from kok.operators.cluster.cluster.render import apiserver, konnectivity, networkpolicy
 from kok.operators.cluster.cluster.spec.resolved import resolve
 from kok.operators.cluster.endpoint import Endpoint, MetaNode
 from kok.operators.cluster.tunnel import TunnelEnd, server_names, tunnel_end
@@ -87,8 +87,9 @@ def test_two_clusters_under_one_ca_have_servers_of_different_names() -> None:
     assert server_names(a_cluster("shop"), None) != server_names(a_cluster("toys"), None)
 
 
-def with_servers(*, complete: bool, tunnel: bool) -> Manifest:
+def with_servers(*, complete: bool, tunnel: bool, ending: int = 0) -> Manifest:
     live = a_deployment(naming.API_SERVER, total=1 if complete else 2)
+    live["status"]["terminatingReplicas"] = ending
     spec = {"network": TUNNEL} if tunnel else {}
     made = apiserver.deployment(resolve(a_cluster(**spec)), "1.37.1", "")
     live["spec"]["template"] = made["spec"]["template"]
@@ -108,3 +109,36 @@ def test_a_tunnel_stays_until_no_api_server_goes_by_it() -> None:
     assert konnectivity.is_needed(never, a_view(rolling, service))
     assert not konnectivity.is_needed(never, a_view(off, service))
     assert not konnectivity.is_needed(never, a_view(rolling)), "nothing to do with any tunnel"
+
+
+def a_fence(*, straight: bool) -> Manifest:
+    around = networkpolicy.PolicyInputs(tunnel=True, straight=straight)
+    made: Manifest = networkpolicy.policies(resolve(a_cluster()), around)[0]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("servers", "fence", "straight"),
+    [
+        ({"complete": True, "tunnel": False}, a_fence(straight=True), True),
+        ({"complete": False, "tunnel": True}, a_fence(straight=True), True),
+        ({"complete": True, "tunnel": True, "ending": 1}, a_fence(straight=True), True),
+        ({"complete": True, "tunnel": True}, a_fence(straight=True), False),
+        ({"complete": True, "tunnel": True}, a_fence(straight=False), False),
+        # Another rollout, and fewer of them: all go by the tunnel.
+        ({"complete": False, "tunnel": True}, a_fence(straight=False), False),
+        ({"complete": True, "tunnel": True, "ending": 1}, a_fence(straight=False), False),
+    ],
+)
+def test_the_straight_way_is_open_as_long_as_an_api_server_may_go_it(
+    servers: dict[str, Any], fence: Manifest, straight: bool
+) -> None:
+    view = a_view(with_servers(**servers), fence)
+    always = resolve(a_cluster(network=TUNNEL))
+    assert konnectivity.may_go_straight(always, view) is straight
+    # Before the first of those that are to go it is made, it is open.
+    assert konnectivity.may_go_straight(resolve(a_cluster()), view)
+
+
+def test_the_straight_way_of_a_cluster_that_begins_with_a_tunnel_is_never_open() -> None:
+    assert not konnectivity.may_go_straight(resolve(a_cluster(network=TUNNEL)), a_view())

@@ -345,6 +345,7 @@ class ControlPlane:
             self._policies.dns_servers,
             self._policies.scrapers,
             tunnel=self._needs_tunnel(),
+            straight=konnectivity.may_go_straight(self.resolved, self.view),
         )
         fences = networkpolicy.policies(self.resolved, around)
         if self.p.status.probes is not None:

@@ -82,6 +82,8 @@ class Running:
     """Whether all pods are of the newest template and ready, and no older one is left."""
     updated: int = 0
     """Pods of the newest template."""
+    ending: int = 0
+    """Pods that were asked to end and have not yet, where the meta cluster counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ def running(component: str, live: Manifest) -> Running:
         ready=ready,
         complete=seen and ready >= desired and updated >= desired and total == updated,
         updated=updated if seen else 0,
+        ending=int(status.get("terminatingReplicas") or 0),
     )
 
 

@@ -39,6 +39,25 @@ def kubelets(policy: Manifest | None) -> list[str]:
     ]
 
 
+def ranges(policy: Manifest | None) -> list[str]:
+    """All ranges of addresses into which the policy lets API servers go."""
+    rules: list[dict[str, Any]] = (policy or {}).get("spec", {}).get("egress", [])
+    peers = [peer for rule in rules for peer in rule["to"]]
+    return [peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer]
+
+
+async def a_machine(workspace: Workspace, address: str) -> None:
+    """A Machine of the Cluster."""
+    await workspace.kube.create(
+        {
+            "apiVersion": MACHINE.api_version,
+            "kind": MACHINE.kind,
+            "metadata": {"name": "w1", "namespace": workspace.namespace},
+            "spec": {"cluster": "shop", "node": "w1", "address": address, "ssh": {"secret": "ssh"}},
+        }
+    )
+
+
 async def test_a_policy_that_is_deleted_or_changed_comes_back(
     workspace: Workspace, isolating: None
 ) -> None:
@@ -59,20 +78,19 @@ async def test_the_nodes_that_may_be_reached_follow_the_machines(
 ) -> None:
     await workspace.make()
     await workspace.until(lambda m: m and not kubelets(m), "shop-apiserver", POLICY)
-    await workspace.kube.create(
-        {
-            "apiVersion": MACHINE.api_version,
-            "kind": MACHINE.kind,
-            "metadata": {"name": "w1", "namespace": workspace.namespace},
-            "spec": {
-                "cluster": "shop",
-                "node": "w1",
-                "address": "198.51.100.21",
-                "ssh": {"secret": "ssh"},
-            },
-        }
-    )
+    await a_machine(workspace, "198.51.100.21")
     await workspace.until(lambda m: kubelets(m) == ["198.51.100.21/32"], "shop-apiserver", POLICY)
+
+
+async def test_where_there_is_a_tunnel_alone_no_node_may_be_reached(
+    workspace: Workspace, isolating: None
+) -> None:
+    await a_machine(workspace, "198.51.100.21")
+    await workspace.make(network={"tunnel": "Always"})
+    await workspace.until(lambda m: m and ranges(m) == [], "shop-apiserver", POLICY)
+    await workspace.patch({"spec": {"network": {"tunnel": "Never"}}})
+    inside = ["10.64.0.0/16", "10.65.0.0/20", "198.51.100.21/32"]
+    await workspace.until(lambda m: sorted(ranges(m)) == inside, "shop-apiserver", POLICY)
 
 
 async def test_a_policy_of_somebody_elses_is_not_taken_over(

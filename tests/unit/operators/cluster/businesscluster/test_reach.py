@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -257,6 +258,29 @@ def test_the_condition_says_what_to_do(tunnel: str, reach: Reach, reason: str, w
     assert verdict.reason == reason
     assert words in verdict.message
     assert verdict.holds is reach.whole
+
+
+@pytest.mark.parametrize(
+    "reach", [Reach(0), Reach(0, webhooks=("w",)), Reach(0, apis=("APIService a: b",))]
+)
+def test_with_a_tunnel_and_no_node_the_condition_says_why_nothing_is_reached(reach: Reach) -> None:
+    why = "without a Ready node no agent runs"
+    for tunnel, said in (("Always", True), ("Never", False)):
+        verdict = cluster_reachable(a_cluster(network={"tunnel": tunnel}), reach)
+        assert (why in verdict.message) is said
+    asked = replace(reach, asked=1)
+    assert why not in cluster_reachable(a_cluster(network={"tunnel": "Always"}), asked).message
+
+
+async def test_without_a_node_an_aggregated_api_of_a_tunnels_cluster_is_named_with_the_reason(
+    api: FakeApi, kube: Kube
+) -> None:
+    api.put(APISERVICE, unavailable(service={"namespace": "kube-system", "name": "metrics"}))
+    verdict = cluster_reachable(a_cluster(network={"tunnel": "Always"}), await look(kube, []))
+    assert not verdict.holds
+    assert "v1beta1.metrics.k8s.io" in verdict.message
+    assert "no agent runs" in verdict.message
+    assert "set spec.network.tunnel" not in verdict.message
 
 
 def test_of_many_entries_three_are_named() -> None:

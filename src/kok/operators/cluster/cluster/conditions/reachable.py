@@ -23,13 +23,14 @@ def _lost(cluster: Cluster, inside: Reach) -> Verdict | None:
     if inside.webhooks:
         text = (
             f"what webhooks have to be asked about is refused: {_some(inside.webhooks)}; mend or "
-            "remove them, or set failurePolicy: Ignore"
+            f"remove them, or set failurePolicy: Ignore{_nowhere(cluster, inside)}"
         )
         return Verdict(False, reasons.WEBHOOKS_FAIL, text)
     if inside.apis:
         text = (
             f"aggregated APIs do not answer, and no namespace can be deleted meanwhile: "
-            f"{_some(inside.apis)}; mend what serves them, or delete the APIService{_tunnel(cluster)}"
+            f"{_some(inside.apis)}; mend what serves them, or delete the APIService"
+            f"{_nowhere(cluster, inside) or _tunnel(cluster)}"
         )
         return Verdict(False, reasons.APIS_UNAVAILABLE, text)
     return None
@@ -49,7 +50,8 @@ def _reached(cluster: Cluster, inside: Reach) -> Verdict:
         )
         return Verdict(True, reasons.PODS_UNREACHABLE, text)
     if not inside.asked:
-        return Verdict(True, reasons.WAITING_FOR_NODES, "there is no node yet to be reached")
+        text = f"there is no node yet to be reached{_nowhere(cluster, inside)}"
+        return Verdict(True, reasons.WAITING_FOR_NODES, text)
     return Verdict(True, reasons.AS_WANTED, "API servers reach all that they were asked for")
 
 
@@ -57,6 +59,13 @@ def _advice(cluster: Cluster) -> str:
     if _has_tunnel(cluster):
         return "look at the Addon konnectivity-agent, and at what lies between agents and nodes"
     return "open port 10250 of the nodes to them, or set spec.network.tunnel: Always"
+
+
+def _nowhere(cluster: Cluster, inside: Reach) -> str:
+    """Why nothing inside can be reached by a tunnel before there is a node."""
+    if inside.asked or not _has_tunnel(cluster):
+        return ""
+    return "; without a Ready node no agent runs by which pods and Services are reached"
 
 
 def _tunnel(cluster: Cluster) -> str:

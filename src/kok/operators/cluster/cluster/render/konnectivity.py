@@ -14,7 +14,7 @@ from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.operators.cluster import naming
 from kok.operators.cluster.cluster.observe import ClusterView
-from kok.operators.cluster.cluster.render import pods
+from kok.operators.cluster.cluster.render import networkpolicy, pods
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import service_family
 from kok.operators.cluster.naming import API_SERVER, EGRESS_CONFIG, KUBECONFIG, pod_labels
@@ -25,7 +25,11 @@ NAME: Final = "konnectivity-server"
 AUDIENCE: Final = "system:konnectivity-server"
 """What agents' tokens are for."""
 ADMIN_PORT, HEALTH_PORT = 8133, 8134
-_RESOURCES: Final = {"requests": {"cpu": "20m", "memory": "32Mi"}}
+_RESOURCES: Final = {
+    "requests": {"cpu": "20m", "memory": "32Mi"},
+    # What it is sent by a cluster is no reason to take memory from the API server beside it.
+    "limits": {"memory": "512Mi"},
+}
 _SERVER_FILES = "konnectivity"
 _SOCKET_FOLDER = "konnectivity-socket"
 
@@ -143,11 +147,35 @@ def is_needed(resolved: ResolvedCluster, view: ClusterView) -> bool:
     state = view.running(resolved.name, API_SERVER)
     if live is None or state is None:
         return False
-    before = live["spec"]["template"].get("spec", {}).get("initContainers") or ()
-    if any(one.get("name") == NAME for one in before):
+    if _has_server(live):
         return True
     there = view.get(kinds.SERVICE, naming.konnectivity(resolved.name)) is not None
     return there and not state.complete
+
+
+def may_go_straight(resolved: ResolvedCluster, view: ClusterView) -> bool:
+    """Whether an API server may be left, or is to come, that reaches nodes and pods without a tunnel.
+
+    One that ends still asks webhooks. Once there was none, a rollout brings none back.
+    """
+    name = naming.deployment(resolved.name, API_SERVER)
+    live, state = view.get(kinds.DEPLOYMENT, name), view.running(resolved.name, API_SERVER)
+    if not resolved.tunnel:
+        return True
+    if live is None or state is None:
+        return False
+    if not _has_server(live):
+        return True
+    if state.complete and not state.ending:
+        return False
+    fence = view.get(kinds.NETWORKPOLICY, name)
+    return fence is None or not networkpolicy.is_closed(fence)
+
+
+def _has_server(deployment: Manifest) -> bool:
+    """Whether new pods of the API servers have a tunnel's server beside them."""
+    before = deployment["spec"]["template"].get("spec", {}).get("initContainers") or ()
+    return any(one.get("name") == NAME for one in before)
 
 
 def _probe(*, period: int, failures: int) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class PolicyInputs:
     """Who may scrape metrics, as peers of a NetworkPolicy."""
     tunnel: bool = False
     """Whether there are servers of a tunnel beside API servers."""
+    straight: bool = True
+    """Whether there may be API servers that reach nodes and pods without it."""
 
 
 def policies(resolved: ResolvedCluster, around: PolicyInputs) -> list[Manifest]:
@@ -54,7 +56,10 @@ def policies(resolved: ResolvedCluster, around: PolicyInputs) -> list[Manifest]:
 
 def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
     """Clients come from everywhere, and authenticate; they are nobody's pods behind a NodePort."""
-    inside = [*resolved.pod_cidrs, *resolved.service_cidrs, *resolved.cluster.spec.egress]
+    kubelets, inside = around.machines, [*resolved.pod_cidrs, *resolved.service_cidrs]
+    if not around.straight:
+        # Agents connect from inside: nothing that API servers begin has to lead there.
+        kubelets, inside = (), []
     etcd = {
         "app.kubernetes.io/name": "etcd",
         names.LABEL_OWNER_KIND: "EtcdCluster",
@@ -63,7 +68,7 @@ def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
     labels = naming.pod_labels(resolved.name, naming.API_SERVER)
     # A server of the tunnel asks whichever API server is ready whose an agent's token is.
     beside = [networkpolicy.pods(labels)] if around.tunnel else []
-    return networkpolicy.policy(
+    made = networkpolicy.policy(
         naming.deployment(resolved.name, naming.API_SERVER),
         labels,
         ingress=[networkpolicy.from_anywhere(API, *((AGENTS,) if around.tunnel else ()))],
@@ -71,10 +76,21 @@ def _api_server(resolved: ResolvedCluster, around: PolicyInputs) -> Manifest:
             networkpolicy.going([networkpolicy.pods(etcd)], ETCD),
             networkpolicy.going(beside, API),
             networkpolicy.dns(around.dns_servers),
-            networkpolicy.going(networkpolicy.ranges(around.machines, around.closed), KUBELET),
-            networkpolicy.going(networkpolicy.ranges(inside, around.closed)),
+            networkpolicy.going(networkpolicy.ranges(kubelets, around.closed), KUBELET),
+            networkpolicy.going(
+                networkpolicy.ranges([*inside, *resolved.cluster.spec.egress], around.closed)
+            ),
         ],
     )
+    if not around.straight:
+        made["metadata"]["annotations"] = {naming.ANNOTATION_WAY_INSIDE: naming.TUNNEL}
+    return made
+
+
+def is_closed(live: Manifest) -> bool:
+    """Whether this policy of API servers closes the straight way inside."""
+    notes = live["metadata"].get("annotations") or {}
+    return bool(notes.get(naming.ANNOTATION_WAY_INSIDE) == naming.TUNNEL)
 
 
 def _controller(

@@ -136,6 +136,20 @@ def test_a_tunnels_server_asks_its_own_api_servers() -> None:
     assert not network().lets(SERVER, SERVER, 6443)
 
 
+def test_with_a_tunnel_alone_an_api_server_goes_nowhere_inside() -> None:
+    alone = replace(AROUND, tunnel=True, straight=False)
+    kubelet, pod, service = Spot("198.51.100.21"), Spot("10.64.3.3"), Spot("10.65.0.9")
+    for inside, port in ((kubelet, 10250), (pod, 8443), (service, 443)):
+        assert network(replace(alone, straight=True)).lets(SERVER, inside, port)
+        assert not network(alone).lets(SERVER, inside, port)
+    made = network(alone, egress=["203.0.113.0/24"])
+    etcd = Spot("10.244.1.9", "team-a", etcd_naming.member_labels(an_etcd(), "shop-etcd-0"))
+    assert made.lets(SERVER, etcd, 2379)
+    assert made.lets(SERVER, SERVER, 6443)
+    assert made.lets(Spot("198.51.100.21"), SERVER, 8132), "the worker's agent"
+    assert made.lets(SERVER, Spot("203.0.113.9"), 443), "what a webhook names by its URL"
+
+
 def test_metrics_are_for_declared_scrapers() -> None:
     prometheus = Spot("10.244.7.7", "monitoring", {"app": "prometheus"})
     for pod, port in ((MANAGER, 10257), (SCHEDULER, 10259)):
@@ -163,6 +177,11 @@ def test_the_policies_select_the_pods_that_are_made() -> None:
 @pytest.mark.parametrize(("name", "spec"), [("plain", {}), ("egress", {"egress": EVERYWHERE})])
 def test_policies_are_rendered_as_they_were(name: str, spec: dict[str, Any]) -> None:
     golden.check(f"network-{name}", policies(resolve(a_cluster(**spec)), AROUND))
+
+
+def test_policies_with_a_tunnel_alone_are_rendered_as_they_were() -> None:
+    alone = replace(AROUND, tunnel=True, straight=False)
+    golden.check("network-tunnel", policies(resolve(a_cluster()), alone))
 
 
 def a_machine(address: str, *more: str, told: tuple[str, ...] = ()) -> dict[str, Any]:

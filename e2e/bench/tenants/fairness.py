@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from e2e import demo
-from e2e.bench import clusters, hostile_tenants
+from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
+from e2e.bench.tenants import hostile
 from e2e.bench.usage import usage
 from e2e.fixtures import userfiles
 from e2e.framework.environment import Environment
@@ -47,14 +48,14 @@ async def fairness(w: Environment) -> AsyncIterator[Figure]:
     alone = [await _live(w) for _ in range(ROUNDS)]
     restarts = await _restarts(w)
     peaks: dict[str, float] = defaultdict(float)
-    async with hostile_tenants.at_work(w), _watched(w, peaks):
+    async with hostile.at_work(w), _watched(w, peaks):
         beside = [await _live(w) for _ in range(ROUNDS)]
     for name in ("cluster", "node"):
         before = [getattr(life, name) for life in alone]
         during = [getattr(life, name) for life in beside]
         yield figure(f"fairness-{name}-alone", before, "s", note="until it is Ready")
         yield figure(
-            f"fairness-{name}-beside", during, "s", note=f"beside {hostile_tenants.TENANTS} tenants"
+            f"fairness-{name}-beside", during, "s", note=f"beside {hostile.TENANTS} tenants"
         )
         base = statistics.median(before)
         yield figure(f"fairness-{name}-ratio", [s / base for s in during], "x-alone", 1.5)

@@ -1,0 +1,1 @@
+"""Tenants beside each other."""
