@@ -89,6 +89,8 @@ class ApiModel(BaseModel):
         extra="ignore",
         use_attribute_docstrings=True,
         validate_default=False,
+        # An operator reads a few of the kinds, and each model costs memory.
+        defer_build=True,
     )
 
     def manifest(self) -> Manifest:
