@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.fifos import Gate
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import MACHINE, World, condition, running
 from tests.integration.operators.machine.test_hosts import prepared
 from tests.integration.operators.machine.test_kubenodes import CLUSTER
-from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 from tests.unit.operators.machine.views import BOOTSTRAPPED
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
+from tests.fifos import Gate
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import (
     COMPONENT,
@@ -19,7 +20,6 @@ from tests.integration.operators.machine.conftest import (
     condition,
     running,
 )
-from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import PASSWORD, FakeHost, fake_host
 
 from kok.api.meta import Manifest

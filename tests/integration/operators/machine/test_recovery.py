@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fifos import Gate
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import (
     MACHINE,
@@ -16,7 +17,6 @@ from tests.integration.operators.machine.conftest import (
     condition,
 )
 from tests.integration.operators.machine.test_hosts import prepared, scripts
-from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.remote.services import Services
 from tests.unit.operators.machine.sshd import FakeHost
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fifos import Gate
 from tests.integration.apiserver import ApiServer
 from tests.integration.operators.machine.conftest import (
     MACHINE,
@@ -27,7 +28,6 @@ from tests.integration.operators.machine.test_heard import (
     proven,
     through,
 )
-from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.sshd import FakeHost
 
 from kok.api.meta import Manifest

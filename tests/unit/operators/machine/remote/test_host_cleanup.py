@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.unit.operators.machine.remote.fifos import Gate
+from tests.fifos import Gate
 from tests.unit.operators.machine.remote.job_site import (
     OWNER,
     Site,

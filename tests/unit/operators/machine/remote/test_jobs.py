@@ -9,8 +9,8 @@ import signal
 from base64 import b64encode
 
 import pytest
+from tests.fifos import Gate
 from tests.unit.operators.machine import builders
-from tests.unit.operators.machine.remote.fifos import Gate
 from tests.unit.operators.machine.remote.job_site import (
     OWNER,
     Site,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from tests.unit.operators.machine.remote import fifos
+from tests import fifos
 from tests.unit.operators.machine.remote.ssh.connecting import (
     LIMIT,
     PATIENT,

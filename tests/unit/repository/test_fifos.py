@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
-from tests.unit.operators.machine.remote import fifos
+from tests import fifos
 
 
 async def test_a_script_waits_until_it_is_told_to_go_on(tmp_path: Path) -> None:
