@@ -8,7 +8,8 @@ and with the firewall open, what needs no more than the kubelet.
 
 from __future__ import annotations
 
-from e2e.fixtures import clusters, etcd, inside, userfiles
+from e2e.fixtures import clusters, etcd, inside, tunnel, userfiles
+from e2e.fixtures.tunnel import AGENT
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, has, until, until_gone
 from e2e.framework.report import Report
@@ -16,7 +17,7 @@ from e2e.framework.rights import enough_rights
 from e2e.load import loading, undisturbed
 from e2e.load.moves import note, unnoticed
 from e2e.polling import eventually
-from kok.api import Addon, KubeNode
+from kok.api import KubeNode
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -25,8 +26,8 @@ from kok.kube.errors import KubeError
 NAMESPACE = "e2e-konnectivity"
 SHOP, WORKER = "shop", "worker-2"
 WORKERS = f"{SHOP}-workers"
-AGENT, SYSTEM = "konnectivity-agent", "kube-system"
-KUBENODE, ADDON = KubeNode.info.kind, Addon.info.kind
+SYSTEM = "kube-system"
+KUBENODE = KubeNode.info.kind
 SOON, LONG = 180.0, 900.0
 CHAIN = "LAB-NO-META"
 _TABLE = f"t='iptables -w -t mangle'; c={CHAIN}; "
@@ -91,11 +92,8 @@ async def reaches(w: Environment, kube: Kube) -> None:
         told = has("ClusterReachable", "False", "KubeletsUnreachable")
         await w.until(clusters.KIND, NAMESPACE, SHOP, told, LONG)
     with w.report.step("spec.network.tunnel: Always", "tunnel_s"):
-        await clusters.change(w, NAMESPACE, SHOP, network={"tunnel": "Always"})
-        await w.until(ADDON, NAMESPACE, f"{SHOP}-{AGENT}", has("Ready"), LONG)
-        await clusters.at_rest(w, NAMESPACE, SHOP)
-        await clusters.quiet(w, NAMESPACE, SHOP)
-        await eventually(lambda: answers(kube), SOON, every=0.5, unless=(KubeError,))
+        await tunnel.turn(w, NAMESPACE, SHOP, "Always")
+        await eventually(lambda: tunnel.answers(kube), SOON, every=0.5, unless=(KubeError,))
         await w.until(clusters.KIND, NAMESPACE, SHOP, has("ClusterReachable"), SOON)
     with w.report.step("the NetworkPolicy closes the straight way", "fenced_s"):
         await fenced(w, _no_way_inside)
@@ -136,7 +134,7 @@ async def agent_killed(w: Environment, kube: Kube) -> None:
     """One is killed without a word: at most what was under way fails."""
     with w.report.step("an agent is killed", "agent_killed_s"):
         await w.lab.exec(WORKER, "pkill", "-KILL", "-o", "-x", "proxy-agent")
-        await eventually(lambda: answers(kube), SOON, every=0.1, unless=(KubeError,))
+        await eventually(lambda: tunnel.answers(kube), SOON, every=0.1, unless=(KubeError,))
         await agents_ready(kube)
 
 
@@ -160,11 +158,7 @@ async def left(w: Environment, kube: Kube) -> None:
     await inside.stop_asking(kube)
     await opened(w)
     with w.report.step("spec.network.tunnel: Never", "never_s"):
-        await clusters.change(w, NAMESPACE, SHOP, network={"tunnel": "Never"})
-        await w.gone(ADDON, NAMESPACE, f"{SHOP}-{AGENT}", LONG)
-        await clusters.at_rest(w, NAMESPACE, SHOP)
-        for kind in (kinds.SERVICE, kinds.SECRET):
-            await w.gone(kind, NAMESPACE, f"{SHOP}-konnectivity", SOON)
+        await tunnel.turn(w, NAMESPACE, SHOP, "Never")
         for kind in (kinds.DEPLOYMENT, kinds.PDB, kinds.SERVICEACCOUNT):
             if await kube.get(kind, AGENT, SYSTEM) is not None:
                 raise AssertionError(f"{kind.kind} {AGENT} is left in the business cluster")
@@ -210,11 +204,6 @@ def _no_way_inside(policy: Manifest) -> bool:
 async def dropped(w: Environment) -> int:
     """Connections that the meta cluster's hosts tried to begin since this was set to zero."""
     return int(await w.lab.exec(WORKER, "sh", "-c", _DROPPED))
-
-
-async def answers(kube: Kube) -> bool:
-    """Whether an API server reaches a Service inside."""
-    return bool(await kube.raw("GET", inside.SERVICE_PROXY, timeout=10.0) == "ok")
 
 
 async def agents(kube: Kube) -> list[str]:

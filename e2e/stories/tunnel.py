@@ -6,18 +6,14 @@ is reached by the tunnel. The scenario `konnectivity` has all of it, with a fire
 
 from __future__ import annotations
 
-from e2e.fixtures import clusters, inside
+from e2e.fixtures import inside, tunnel
 from e2e.framework.environment import Environment
-from e2e.framework.follow import has, until_gone
+from e2e.framework.follow import until_gone
 from e2e.polling import eventually
-from kok.api import Addon
 from kok.kube import kinds
-from kok.kube.client import Kube
 from kok.kube.errors import KubeError
 
-AGENT = "konnectivity-agent"
-ADDON = Addon.info.kind
-SOON, LONG = 180.0, 600.0
+SOON = 180.0
 
 
 async def served(w: Environment) -> None:
@@ -32,25 +28,14 @@ async def comes_and_goes(w: Environment, namespace: str, cluster: str, node: str
         with w.report.step("pods that are to be reached", "tunnel_pods_s"):
             authority = await inside.run_pods(w, kube, node)
         with w.report.step("spec.network.tunnel: Always", "tunnel_always_s"):
-            await clusters.change(w, namespace, cluster, network={"tunnel": "Always"})
-            await w.until(ADDON, namespace, f"{cluster}-{AGENT}", has("Ready"), LONG)
-            await clusters.at_rest(w, namespace, cluster)
-            await clusters.quiet(w, namespace, cluster)
-            await eventually(lambda: _answers(kube), SOON, every=0.5, unless=(KubeError,))
+            await tunnel.turn(w, namespace, cluster, "Always")
+            await eventually(lambda: tunnel.answers(kube), SOON, every=0.5, unless=(KubeError,))
         with w.report.step("a webhook, an aggregated API, logs and exec by it", "tunnel_works_s"):
             await inside.be_asked(kube, authority)
             await inside.some_works(w, kube, await w.kubeconfig(namespace, cluster))
             await inside.stop_asking(kube)
         with w.report.step("spec.network.tunnel: Never", "tunnel_never_s"):
-            await clusters.change(w, namespace, cluster, network={"tunnel": "Never"})
-            await w.gone(ADDON, namespace, f"{cluster}-{AGENT}", LONG)
-            await clusters.at_rest(w, namespace, cluster)
-            for kind in (kinds.SERVICE, kinds.SECRET):
-                await w.gone(kind, namespace, f"{cluster}-konnectivity", SOON)
+            await tunnel.turn(w, namespace, cluster, "Never")
         for pod in inside.PODS:
             await kube.delete(kinds.POD, pod, inside.SPACE)
             await until_gone(kube, kinds.POD, pod, inside.SPACE, within=SOON)
-
-
-async def _answers(kube: Kube) -> bool:
-    return bool(await kube.raw("GET", inside.SERVICE_PROXY, timeout=10.0) == "ok")

@@ -13,11 +13,12 @@ from e2e.bench.figure import Figure, figure
 from e2e.bench.inside.requests import MEBIBYTE, Requests, requests
 from e2e.bench.usage import mebibytes, usage
 from e2e.fixtures import clusters, inside, userfiles
+from e2e.fixtures.tunnel import AGENT, Way, turn
 from e2e.framework.environment import Environment
 from e2e.framework.follow import has, until
 from e2e.lab.images.catalog import BUSYBOX
 from e2e.polling import eventually
-from kok.api import Addon, KubeNode
+from kok.api import KubeNode
 from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
@@ -25,7 +26,7 @@ from kok.kube.errors import KubeError
 
 CLUSTER, WORKER = "reach", "worker-2"
 WORKERS = f"{CLUSTER}-workers"
-AGENT, SERVER = "konnectivity-agent", "konnectivity-server"
+SERVER = "konnectivity-server"
 WRITER = "writer"
 ROUNDS = 2
 EXECS, LINES, ASKED, BULKS = 40, 40, 200, 3
@@ -98,7 +99,7 @@ async def tunnel(w: Environment) -> AsyncIterator[Figure]:
 
 
 async def _measured(
-    w: Environment, kube: Kube, word: str, found: Measured, *memory: list[float]
+    w: Environment, kube: Kube, word: Way, found: Measured, *memory: list[float]
 ) -> None:
     """One round by one way; of a tunnel its memory before and after, of server and agent in turn."""
     await _switched(w, kube, word)
@@ -110,15 +111,9 @@ async def _measured(
         one.extend(await _memory(w, kube))
 
 
-async def _switched(w: Environment, kube: Kube, word: str) -> None:
+async def _switched(w: Environment, kube: Kube, word: Way) -> None:
     """All API servers go that way, and the aggregated API answers."""
-    await clusters.change(w, NAMESPACE, CLUSTER, network={"tunnel": word})
-    if word == "Always":
-        await w.until(Addon.info.kind, NAMESPACE, f"{CLUSTER}-{AGENT}", has("Ready"), LONG)
-    else:
-        await w.gone(Addon.info.kind, NAMESPACE, f"{CLUSTER}-{AGENT}", LONG)
-    await clusters.at_rest(w, NAMESPACE, CLUSTER)
-    await clusters.quiet(w, NAMESPACE, CLUSTER)
+    await turn(w, NAMESPACE, CLUSTER, word)
     await eventually(lambda: _answers(kube), SOON, every=0.5, unless=(KubeError,))
 
 
@@ -140,37 +135,23 @@ def figures(straight: Measured, through: Measured) -> Iterable[Figure]:
     """What all of it comes to; ratios are of rounds that follow each other."""
     for name, note in LATENCY.items():
         one, other = straight.latency[name], through.latency[name]
-        yield figure(
-            f"konnectivity-{name}-straight",
-            [*chain.from_iterable(one)],
-            "ms",
-            note=note,
-        )
-        yield figure(
-            f"konnectivity-{name}",
-            [*chain.from_iterable(other)],
-            "ms",
-            note="the same by the tunnel",
-        )
+        yield from _both(name, "ms", one, other, note)
         ratios = [
             statistics.median(b) / statistics.median(a) for a, b in zip(one, other, strict=True)
         ]
         target = TARGET if name == "exec" else None
         yield figure(f"konnectivity-{name}-ratio", ratios, "x-straight", target)
     for name, note in THROUGHPUT.items():
-        one, other = straight.throughput[name], through.throughput[name]
-        yield figure(
-            f"konnectivity-{name}-rate-straight",
-            [*chain.from_iterable(one)],
-            "MiB/s",
-            note=note,
-        )
-        yield figure(
-            f"konnectivity-{name}-rate",
-            [*chain.from_iterable(other)],
-            "MiB/s",
-            note="by the tunnel",
-        )
+        rates_ = straight.throughput[name], through.throughput[name]
+        yield from _both(f"{name}-rate", "MiB/s", *rates_, note)
+
+
+def _both(
+    name: str, unit: str, one: list[list[float]], other: list[list[float]], note: str
+) -> Iterable[Figure]:
+    straight, through = list(chain.from_iterable(one)), list(chain.from_iterable(other))
+    yield figure(f"konnectivity-{name}-straight", straight, unit, note=note)
+    yield figure(f"konnectivity-{name}", through, unit, note="the same by the tunnel")
 
 
 def rates(found: list[tuple[float, int]], least: int) -> list[float]:

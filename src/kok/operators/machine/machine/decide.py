@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from kok.api.machine.machine import Finding, Job
 from kok.api.operation import Operation
 from kok.operators.machine import reasons
 from kok.operators.machine.component import catalog
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.machine import install_plan, joining
+from kok.operators.machine.machine import install_plan, joining, surveying
 from kok.operators.machine.machine.observe import rival
 from kok.operators.machine.machine.operations import adopted, adoption, prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
@@ -33,21 +30,15 @@ from kok.operators.machine.machine.remediation import remedy as remedies
 from kok.operators.machine.machine.remediation.ladder import Remedy
 from kok.operators.machine.machine.view import MachineView, expected_key
 from kok.operators.machine.remote import commands, host_identity, host_paths, preflight
-from kok.operators.machine.remote.session import NEVER, HostMemory
-from kok.operators.machine.remote.survey import Found, Question, Survey, SurveyRequest
+from kok.operators.machine.remote.survey import Found, Survey, SurveyRequest
 from kok.runtime.conditions import Verdict
 
 UPDATE_AGAIN = 2.0
 """Seconds after which it is looked again whether a change for which a node is drained goes on."""
 RECLAIM_EVERY = 60.0
 """Seconds between two clean-ups of what earlier Machines left. A host tells of one at a time."""
-LISTEN, LISTEN_FOR = 5.0, 60.0
-"""Seconds after which a host is looked at again whose kubelet was changed and says nothing, and for
-which that goes on; then it is looked at like others that do not serve."""
 _CHANGES_KUBELET = frozenset({"install", "join"})
 """What goes on at a host while its kubelet may be changed."""
-EVER_READY = frozenset({"Ready", "Updating", "NotReady"})
-"""Phases of a Machine that was Ready at some time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +109,7 @@ def _at_host(view: MachineView) -> Decision:
     )
     if problem is not None:
         return Decision(refused(problem))
-    request = _request(view, questions)
+    request = surveying.request(view, questions)
     survey = view.memory.survey
     if survey is None or view.memory.asked != request.digest:
         return Decision(Step() if view.doing else Step(SurveyHost(request)))
@@ -147,7 +138,7 @@ def _compared(
     step: Step | None
     if view.doing:
         step = Step()
-    elif view.monotonic - _seen(view.memory) >= _keeps(view, findings):
+    elif view.monotonic - surveying.seen(view.memory) >= surveying.keeps(view, findings):
         step = Step(SurveyHost(request))
     elif adopting:
         step = _another_host(view, survey) or adoption.step(view, survey, wanted)
@@ -178,7 +169,7 @@ def _at_rest(view: MachineView, step: Step, findings: Sequence[Finding], *, lack
     """What is done where nothing has to be done now."""
     if not lacks and (named := prefetch.wanted(view)):
         return Step(prefetch.Prefetch(named))
-    waits = [s for s in (step.after, _again(view, findings)) if s is not None]
+    waits = [s for s in (step.after, surveying.again(view, findings)) if s is not None]
     return Step(after=min(waits, default=None))
 
 
@@ -208,16 +199,6 @@ def kubelet_started(view: MachineView, decision: Decision) -> bool:
     )
 
 
-def unproven(view: MachineView) -> bool:
-    """Whether a kubelet that was changed has yet to prove that it works, see `kubelet_change`."""
-    return view.status.kubelet_change is not None
-
-
-def listening(view: MachineView) -> bool:
-    """Whether that is to be known at once."""
-    return unproven(view) and view.monotonic - view.memory.changed < LISTEN_FOR
-
-
 def _reach(view: MachineView) -> Step | None:
     """The way to the host: credentials, host key, patience after errors."""
     objects, memory = view.objects, view.memory
@@ -237,70 +218,6 @@ def _reach(view: MachineView) -> Step | None:
             Step(RecordHostKey(memory.shown_key), 0.0) if memory.shown_key else Step(ScanHostKey())
         )
     return None
-
-
-def _request(view: MachineView, questions: Sequence[Question]) -> SurveyRequest:
-    made_of = sorted((q.name, q.probe, *q.paths) for q in questions)
-    spec, want = view.machine.spec, expected_key(view.machine, view.status)
-    # What was seen behind another port or bastion, or by another key, says nothing of what is there.
-    place = (spec.port, spec.ssh.behind, want.fingerprint)
-    digest = hashlib.sha256(repr((place, made_of)).encode()).hexdigest()[:16]
-    return SurveyRequest(tuple(questions), _urls(view), _towards(view), digest)
-
-
-def _keeps(view: MachineView, findings: Sequence[Finding]) -> float:
-    """Seconds for which what was seen of the host may be relied on."""
-    if listening(view):
-        return LISTEN
-    node, memory = view.objects.node, view.memory
-    expected = view.status.phase in EVER_READY or memory.joined is not None
-    failing = unproven(view) or (expected and (node is None or not node.ready))
-    failing = failing or (memory.identity is not None and bool(memory.identity.failing))
-    return view.recheck if failing or not preflight.passed(findings) else view.survey_every
-
-
-def _seen(memory: HostMemory) -> float:
-    """When the host was last seen. A kubelet that was just started needs a moment to show itself."""
-    if memory.surveyed == NEVER:
-        return NEVER
-    return max(
-        memory.surveyed, memory.changed, memory.joined if memory.joined is not None else NEVER
-    )
-
-
-def _again(view: MachineView, findings: Sequence[Finding]) -> float | None:
-    """Seconds until an idle host is looked at again, if that is sooner than usual."""
-    keeps = _keeps(view, findings)
-    return keeps if keeps < view.survey_every else None
-
-
-def _urls(view: MachineView) -> tuple[str, ...]:
-    """What the host has to reach; asked only as long as something may have to be fetched."""
-    if view.status.is_true("Ready"):
-        return ()
-    machine = view.machine
-    base = machine.spec.artifacts.base_url
-    urls = [f"{base.rstrip('/')}/"] if base else []
-    for component in machine.spec.components:
-        mirrors = component.params.get("mirrors")
-        if catalog.exclusive(component.name) and isinstance(mirrors, Mapping):
-            # Somebody's own Component of that name may mean something else by it.
-            listed = [m[0] for m in mirrors.values() if isinstance(m, list) and m]
-            urls += [f"{url.rstrip('/')}/v2/" for url in listed if isinstance(url, str)]
-    return tuple(dict.fromkeys(urls))
-
-
-def _towards(view: MachineView) -> str:
-    """An address of the cluster's API: the host's own address towards it is the node's."""
-    host = (
-        urlsplit(view.objects.endpoint.server).hostname
-        if view.objects.endpoint is not None
-        else None
-    )
-    try:
-        return str(ipaddress.ip_address(host or ""))
-    except ValueError:
-        return ""
 
 
 def _findings(

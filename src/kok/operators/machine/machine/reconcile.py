@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kok.api.machine.machine import Machine
-from kok.kube.errors import KubeError, Unreachable
+from kok.kube.errors import KubeError
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.sandboxed import Renderer
 from kok.operators.machine.host.abandoned_hosts import Abandoned
 from kok.operators.machine.host.ssh_secrets import Keeper
 from kok.operators.machine.machine import decide, joining, kubelet_change, last_good, record
-from kok.operators.machine.machine.access_rollout import AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome, report, report_removal
 from kok.operators.machine.machine.conditions.types import (
-    CERTIFIED,
-    MARKED,
     READY,
     UP_TO_DATE,
 )
 from kok.operators.machine.machine.conditions.verdicts import joined
-from kok.operators.machine.machine.decide import EVER_READY, Decision
+from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.delete import Removal
 from kok.operators.machine.machine.install_plan import take_results
 from kok.operators.machine.machine.observe import (
@@ -33,13 +30,15 @@ from kok.operators.machine.machine.observe import (
 )
 from kok.operators.machine.machine.operations import update
 from kok.operators.machine.machine.operations.host_steps import StepContext
+from kok.operators.machine.machine.operations.node_upkeep import look_after
 from kok.operators.machine.machine.operations.update_calls import EVICT, record_operation
 from kok.operators.machine.machine.operations.update_turns import UpdateTurns, side_by_side
 from kok.operators.machine.machine.remediation import supervision
 from kok.operators.machine.machine.remediation.supervision import Supervision
+from kok.operators.machine.machine.surveying import EVER_READY, LISTEN_FOR
 from kok.operators.machine.machine.view import MachineView, ObservedObjects, expected_key
 from kok.operators.machine.machine_lists import MachineLists
-from kok.operators.machine.node import labels_and_taints
+from kok.operators.machine.node.access_rollout import AccessRollout
 from kok.operators.machine.node.certificates import Approver
 from kok.operators.machine.node.cluster_connections import (
     ClusterConnection,
@@ -185,7 +184,9 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
             # What an earlier Machine of this namespace left there was taken away before that.
             for uid in self.abandoned.at(p.obj.namespace, place):
                 await self.abandoned.cleaned(p.kube, p.obj.namespace, uid)
-        again = await self._look_after_node(p, view, decision, outcome)
+        connection = self._connection(p, view.objects)
+        known, told = joined(view, decision).holds is True, outcome.of_node
+        again = await look_after(p, view, connection, self.approver, told, joined=known)
         step = decision.step
         if step.refusal is not None:
             raise Wait(step.refusal.reason, step.refusal.message, step.after or 0.0)
@@ -391,38 +392,5 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
         if p.status.kubelet_change is None:
             return None
         memory = self.hosts.sessions.of(p.obj.metadata.uid).memory
-        lately = view.monotonic - memory.changed < decide.LISTEN_FOR
+        lately = view.monotonic - memory.changed < LISTEN_FOR
         return PROOF_AGAIN if lately else PROOF_LATER
-
-    async def _look_after_node(
-        self, p: Pass[Machine], view: MachineView, decision: Decision, outcome: Outcome
-    ) -> float | None:
-        """Certificates, labels and taints of the Node, if it is this Machine's."""
-        connection, found = self._connection(p, view.objects), view.objects.node
-        known = joined(view, decision).holds is True
-        joins = known or (view.mine and view.memory.joined is not None)
-        # The Node of a host that was seen and is not marked as ours is somebody else's so far.
-        foreign = view.memory.survey is not None and not view.mine
-        if connection is None or connection.answers is False or not joins or foreign:
-            return None
-        try:
-            again = await self._approve(p, view, connection, outcome)
-            if found is None:
-                return again
-            marking = await labels_and_taints.apply(p, connection, found)
-        except Unreachable:
-            return None  # The next answer of its API wakes the Machine.
-        if marking.done or marking.refused is not None:
-            outcome.of_node[MARKED] = marking.refused
-        return min((s for s in (again, marking.after) if s is not None), default=None)
-
-    async def _approve(
-        self, p: Pass[Machine], view: MachineView, connection: ClusterConnection, outcome: Outcome
-    ) -> float | None:
-        cluster = view.objects.cluster
-        if cluster is None:
-            return None
-        came = await self.approver.approve(p, connection, cluster, view.memory.reached)
-        if came.verdict is not None:
-            outcome.of_node[CERTIFIED] = came.verdict
-        return came.after

@@ -10,13 +10,13 @@ from tests.unit.operators.machine import builders
 from tests.unit.operators.machine.builders import NOW
 from tests.unit.operators.machine.views import ACCESS, MEMBER, NODE, machine_view, observed, seen
 
-from kok.operators.machine.machine.access_rollout import PATIENCE, SETTLED, AccessRollout
 from kok.operators.machine.machine.conditions.report import Outcome
 from kok.operators.machine.machine.kubelet_change import JOIN
 from kok.operators.machine.machine.operations.host_steps import JoinCluster, Step
 from kok.operators.machine.machine.reconcile import MachineReconciler
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.machine_lists import MachineLists
+from kok.operators.machine.node.access_rollout import PATIENCE, SETTLED, AccessRollout
 from kok.operators.machine.remote.join import ClusterEndpoint
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.sandbox.pool import SandboxPool

@@ -16,7 +16,7 @@ from tests.unit.operators.machine.views import (
     seen,
 )
 
-from kok.operators.machine.machine import decide, joining
+from kok.operators.machine.machine import joining, surveying
 from kok.operators.machine.machine.operations.host_steps import (
     JoinCluster,
     Step,
@@ -99,10 +99,10 @@ def test_a_changed_kubelet_that_says_nothing_is_looked_at_soon() -> None:
     memory = seen(identity=MEMBER)
     memory.changed = 1100.0
     silent = {"objects": observed(node=NODE), "status": {"kubeletChange": {"job": "j"}}}
-    assert step(memory=memory, **silent, monotonic=1104.0) == Step(after=decide.LISTEN)
+    assert step(memory=memory, **silent, monotonic=1104.0) == Step(after=surveying.LISTEN)
     assert isinstance(step(memory=memory, **silent, monotonic=1105.0).call, SurveyHost)
     memory.surveyed = 1106.0
-    assert step(memory=memory, **silent, monotonic=1107.0) == Step(after=decide.LISTEN)
+    assert step(memory=memory, **silent, monotonic=1107.0) == Step(after=surveying.LISTEN)
     assert step(memory=memory, objects=observed(node=NODE), monotonic=1115.0) == Step()
     # One that says nothing for long is looked at like others that do not serve.
     memory.surveyed = 1160.0

@@ -23,8 +23,9 @@ from kok.operators.machine.machine.conditions.types import (
     READY,
     UP_TO_DATE,
 )
-from kok.operators.machine.machine.decide import EVER_READY, Decision
+from kok.operators.machine.machine.decide import Decision
 from kok.operators.machine.machine.operations import adopted, adoption, reboot, update
+from kok.operators.machine.machine.surveying import EVER_READY
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote import preflight
 from kok.operators.machine.remote.commands import EndpointUnreachable, RemovalFailed
