@@ -38,6 +38,21 @@ async def found(at: Here, name: str) -> Manifest:
     return live
 
 
+async def check_free(at: Here, name: str) -> None:
+    """Raises `Refused` where there is an Addon of that name already."""
+    live = await at.kube.get(ADDON, name, at.cluster.namespace)
+    if live is None:
+        return
+    where, whose = f"Addon {at.cluster.namespace}/{name}", live["spec"].get("cluster")
+    if whose == at.cluster.name:
+        raise Refused(
+            f"{where} is there already; change it by kok addons upgrade {whose} {name}, or give this "
+            "one another name by --name"
+        )
+    of = f"Cluster {whose}" if whose else "many Clusters"
+    raise Refused(f"{where} is one for {of}; give this one another name by --name")
+
+
 def check_ours(live: Manifest) -> None:
     """Raises `Refused` for an Addon that would come back, or go back."""
     where = f"Addon {live['metadata']['namespace']}/{live['metadata']['name']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -132,8 +132,12 @@ async def write(at: Here, planned: Callable[[Here], Plan]) -> Written:
 
 def for_git(entries: list[Entry]) -> str:
     """The part of the Cluster that is to be written into Git, as YAML."""
-    part: dict[str, Any] = {"spec": {"addons": entries}}
-    return yaml.safe_dump(part, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+    return as_yaml({"spec": {"addons": entries}})
+
+
+def as_yaml(what: Manifest) -> str:
+    """An object, or a part of one, as somebody would write it."""
+    return yaml.safe_dump(what, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 
 
 def resting(cluster: Cluster) -> str | None:

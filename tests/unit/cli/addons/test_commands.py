@@ -222,6 +222,8 @@ async def test_what_is_not_ready_in_time_is_told(api: FakeApi, run: Run) -> None
     [
         (("install", "demo"), "say which addon to install, or --all"),
         (("install", "demo", "coredns", "--all"), "say which addon to install, or --all"),
+        (("install", "demo", "coredns", "--chart", "oci://x/y"), "or --chart"),
+        (("install", "demo", "coredns", "--version", "1"), "are for a chart of your own"),
         (("install", "demo", "--all", "--set", "a=b"), "values are one addon's"),
         (("upgrade", "demo", "coredns"), "say what to change"),
         (("install", "demo", "coredns", "--set", "a"), "write it as name=value"),
@@ -368,7 +370,7 @@ async def test_a_removal_is_confirmed_and_waited_for(
     api.put(f"{ADDONS}/mine", needs)
     asked = await asyncio.to_thread(kok, "addons", "remove", "demo", "flannel", input="n\n")
     assert asked.exit_code == 1
-    assert "flannel: all objects of things.example.org go with it" in asked.stdout
+    assert "flannel: all objects of things.example.org go with it, unless" in asked.stdout
     assert "flannel: Addon ns/mine depends on it" in asked.stdout
     assert "flannel: it is the network of a cluster with 2 nodes" in asked.stdout
     assert "remove flannel and its 4 objects in Cluster ns/demo? [y/N]" in asked.stdout
