@@ -80,7 +80,7 @@ async def upgrade(cluster: str, name: str, wanted: Wanted, how: How) -> Outcome:
     async with here(cluster, how.namespace, how.options) as at:
         found = _builtin(at, name)
         if found is None:
-            generation = await own.upgraded(at, await own.found(at, name), wanted)
+            generation = await own.upgraded(at, name, wanted)
             done = "is there already" if generation is None else f"changed in Addon {name}"
             how.tell(f"{name}: {done}")
             return await _followed(at, [Awaited(name, name, generation=generation or 0)], how)

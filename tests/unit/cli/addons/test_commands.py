@@ -281,6 +281,32 @@ async def test_an_own_addon_is_upgraded_and_removed_as_an_object(api: FakeApi, r
     assert path not in api.objects
 
 
+async def test_an_addon_whose_status_is_written_meanwhile_is_upgraded_nevertheless(
+    api: FakeApi, run: Run
+) -> None:
+    put(api)
+    own = addon("mine", source={"inline": INLINE}, values={"a": 1})
+    path = f"{ADDONS}/mine"
+    api.put(path, own)
+    tries = 0
+
+    async def patched(request: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        sent = {one["path"]: one["value"] for one in await request.json()}
+        if tries == 1:
+            api.put(path, {**own, "spec": {**own["spec"], "values": {"a": 1, "theirs": 2}}})
+        if sent["/metadata/resourceVersion"] != api.objects[path]["metadata"]["resourceVersion"]:
+            return refusal(409, "Conflict", "the object has been modified")
+        made = {**own, "spec": {**own["spec"], "values": sent["/spec/values"]}}
+        return web.json_response(api.put(path, made))
+
+    api.script("PATCH", "addons/mine$", patched)
+    code, _, err = await run("addons", "upgrade", "demo", "mine", "--set", "a=3", "--timeout", "0")
+    assert (code, err) == (0, "")
+    assert api.objects[path]["spec"]["values"] == {"a": 3, "theirs": 2}
+
+
 async def test_an_own_addon_whose_values_its_template_lacks_stays_as_it_is(
     api: FakeApi, run: Run
 ) -> None:
