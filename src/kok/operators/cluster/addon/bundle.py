@@ -233,7 +233,9 @@ class BundleRenderer:
     ) -> Bundle:
         found = await self._sources.find(kube, addon)
         name = f"artifact {source.reference.partition('@')[0]}"
-        job = ArtifactJob(name, found.digest, context, values, addon.name)
+        job = ArtifactJob(
+            name=name, digest=found.digest, context=context, values=values, addon=addon.name
+        )
         made = self._known(addon.namespace, job.key())
         if made is None:
             whole = replace(job, archive=await self._sources.archive(kube, addon, found))
