@@ -12,9 +12,9 @@ from kok.api.meta import Manifest
 from kok.cli.addons.preview import bundle_of
 from kok.cli.addons.values import merged
 from kok.cli.addons.world import ADDON, Here
-from kok.cli.conflicts import until_written
 from kok.cli.gitops import keeper
 from kok.cli.query import Refused
+from kok.kube.requests.conflicts import until_written
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.addons.plan import Entry, Plan
 from kok.cli.addons.suiting import ClusterFacts, facts_of
-from kok.cli.conflicts import until_written
 from kok.cli.gitops import keeper
 from kok.cli.options import KubectlOptions
 from kok.cli.query import connected, named, namespace_of
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.kube.errors import Forbidden, NotFound
+from kok.kube.requests.conflicts import until_written
 
 ADDON, CLUSTER = Addon.info.kind, Cluster.info.kind
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.api.names import ANNOTATION_RELEASE, LABEL_HOST, LABEL_KUBENODE
-from kok.cli.conflicts import until_written
 from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected, named, namespace_of
 from kok.kube.client import Kube
+from kok.kube.requests.conflicts import until_written
 
 KUBENODE, MACHINE = KubeNode.info.kind, Machine.info.kind
 

@@ -29,7 +29,7 @@ from kok.operators.cluster.addon.many.plan import (
     waves_of,
 )
 from kok.operators.cluster.addon.many.view import Child, ManyDecision, ManyView
-from kok.operators.cluster.addon.prospects import HOPELESS
+from kok.operators.cluster.prospects import HOPELESS
 from kok.operators.cluster.staging.standing import Standing
 from kok.operators.cluster.staging.waves import Waves
 from kok.runtime.controller.errors import Invalid

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operators.cluster.addon.many.test_rollout import NEW, WAVES, a_world
 
 from kok.operators.cluster import addon, reasons
-from kok.operators.cluster.addon.prospects import HOPELESS, PASSING
+from kok.operators.cluster.prospects import HOPELESS, PASSING
 from kok.runtime.controller import reasons as runtime
 
 PACKAGE = Path(addon.__file__).parent
