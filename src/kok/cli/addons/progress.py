@@ -16,7 +16,7 @@ from kok.cli.addons.world import ADDON
 from kok.kube.client import Kube
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster import reasons
-from kok.operators.cluster.prospects import HOPELESS
+from kok.operators.cluster.addon.many.prospects import HOPELESS
 
 Tell = Callable[[str], None]
 

@@ -20,6 +20,7 @@ from kok.kube.http.access import from_kubeconfig
 CANARY = {"waves": [{"name": "first", "names": ["c"]}, {"name": "rest", "maxParallel": 1}]}
 NEW = {"level": "new"}
 NAMES = ("a", "b", "c")
+SOON = 100.0
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +182,46 @@ async def test_what_is_marked_as_its_own_is_taken_over(
     await addons.clusters("x")
     await addons.until(lambda a: states(a) == {"a": "Done", "x": "Done"})
     live = await addons.child("x")
+    assert live is not None
+    assert live.spec.source.inline != "a: 1"
+
+
+async def test_what_has_the_name_of_its_own_is_out_of_the_way_at_once(
+    addons: Addons, acted: Acted, operator: None
+) -> None:
+    async def foreign(cluster: str, **meta: Any) -> None:
+        about = {"name": f"log-{cluster}", "namespace": addons.namespace, **meta}
+        await addons.kube.create(
+            {
+                "apiVersion": ADDON.api_version,
+                "kind": ADDON.kind,
+                "metadata": about,
+                "spec": {"cluster": cluster, "source": {"inline": "a: 1"}},
+            }
+        )
+
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x", "uid": "1"}
+    await addons.clusters("x", "y", "z")
+    await foreign("x")
+    await foreign("y")
+    await foreign("z", ownerReferences=[{**owner, "controller": True}])
+    waves = [{"name": "all", "maxParallel": 3}]
+    await addons.make(rollout={"waves": waves, "stopAfterFailures": 3})
+    await addons.until(lambda a: set(states(a).values()) == {"Failed"})
+    # Nothing else tells it, and it looks by itself in an hour.
+    async with asyncio.timeout(SOON):
+        await addons.kube.delete(ADDON, "log-x", addons.namespace)
+        await addons.until(lambda a: states(a)["x"] == "Done")
+        marks = {
+            "app.kubernetes.io/managed-by": "kok",
+            "kok.dev/owner-kind": "Addon",
+            "kok.dev/owner-name": "log",
+        }
+        await addons.kube.patch(ADDON, "log-y", addons.namespace, {"metadata": {"labels": marks}})
+        await addons.until(lambda a: states(a)["y"] == "Done")
+        await addons.kube.delete(ADDON, "log-z", addons.namespace)
+        await addons.until(lambda a: states(a) == {"x": "Done", "y": "Done", "z": "Done"})
+    live = await addons.child("y")
     assert live is not None
     assert live.spec.source.inline != "a: 1"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from shutil import which
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from kok.operators.cluster.addon.render import (
 from kok.operators.cluster.addon.sources.artifacts import ArtifactJob, render_artifact
 from kok.operators.cluster.addon.sources.charts import LIMITS, ChartJob, render_chart
 from kok.operators.cluster.addon.sources.finding import Sources
-from kok.operators.cluster.addon.sources.givenvalues import GivenValues, given_values
+from kok.operators.cluster.addon.sources.givenvalues import given_values
 from kok.operators.cluster.addon.sources.schemas import builtin_problem
 from kok.operators.cluster.addon.values import check_values
 from kok.runtime.controller.errors import Invalid, Wait
@@ -64,6 +65,26 @@ class BundleSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What an Addon is rendered from: all of it is looked up, and nothing is rendered yet."""
+
+    digest: str
+    """The same for what comes to the same objects."""
+    render: Callable[[], Awaitable[list[Manifest]]]
+    version: str | None = None
+    """Of a built-in addon: that of its main image; of others that of the chart or artifact."""
+    source: ResolvedSource | None = None
+    """What its chart or artifact was found to be."""
+    namespace: str = "default"
+    """Where everything goes that names none."""
+
+    async def done(self) -> Bundle:
+        """What it comes to. Raises `Wait`, `Invalid`."""
+        made = await self.render()
+        return Bundle(made, self.version, self.source, self.namespace, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """What an Addon comes to for one cluster."""
 
@@ -74,6 +95,8 @@ class Bundle:
     """What its chart or artifact was found to be."""
     namespace: str = "default"
     """Where everything goes that names none."""
+    made_of: str = ""
+    """Digest of what it was rendered from."""
 
     @property
     def large(self) -> bool:
@@ -108,25 +131,32 @@ class BundleRenderer:
 
     @asynccontextmanager
     async def held(
-        self, kube: Kube, addon: Addon, context: TemplateContext
-    ) -> AsyncIterator[Bundle]:
+        self,
+        kube: Kube,
+        addon: Addon,
+        context: TemplateContext,
+        unchanged: Callable[[Work], bool] = lambda _work: False,
+    ) -> AsyncIterator[Bundle | Work]:
         """The bundle of an Addon, as of `bundle`; to be left when it is no longer needed.
 
-        A large one is let go and made again when there is room, so that what waits takes none.
+        What is `unchanged` is not rendered. A large one is let go and made again when there is room, so
+        that what waits takes none.
         """
         refuse_version(addon.spec.kubernetes, context)
         given = await given_values(kube, addon)
         with given.untold():
-            async with self._held(kube, addon, context, given) as made:
+            work = await self._work(kube, addon, context, given.values)
+            if unchanged(work):
+                yield work
+                return
+            async with self._held(addon, work) as made:
                 yield made
 
     @asynccontextmanager
-    async def _held(
-        self, kube: Kube, addon: Addon, context: TemplateContext, given: GivenValues
-    ) -> AsyncIterator[Bundle]:
+    async def _held(self, addon: Addon, work: Work) -> AsyncIterator[Bundle]:
         key = (addon.namespace, addon.name)
         if key not in self._large:
-            made = await self._bundle(kube, addon, context, given.values)
+            made = await work.done()
             if not made.large:
                 yield made
                 return
@@ -134,7 +164,7 @@ class BundleRenderer:
             del made
         try:
             async with self._room.one(addon.namespace):
-                made = await self._bundle(kube, addon, context, given.values)
+                made = await work.done()
                 if not made.large:
                     self._large.discard(key)
                 yield made
@@ -160,36 +190,40 @@ class BundleRenderer:
         refuse_version(addon.spec.kubernetes, context)
         given = await given_values(kube, addon)
         with given.untold():
-            return await self._bundle(kube, addon, context, given.values)
+            return await (await self._work(kube, addon, context, given.values)).done()
 
-    async def _bundle(
+    async def _work(
         self, kube: Kube, addon: Addon, context: TemplateContext, values: Mapping[str, Any]
-    ) -> Bundle:
+    ) -> Work:
         source = addon.spec.source
         if source.builtin is not None:
-            return await self._builtin(addon, source.builtin, context, values)
+            return self._builtin(addon, source.builtin, context, values)
         if source.helm is not None:
             return await self._chart(kube, addon, source.helm, context, values)
         if source.oci is not None:
             return await self._artifact(kube, addon, source.oci, context, values)
         templates = await _templates(kube, addon)
         job = RenderJob(templates, context, values, addon.name)
-        return Bundle(await self._aside(addon.namespace, run_job, job, job.digest()), None)
+        digest = job.digest()
+        return Work(digest, partial(self._aside, addon.namespace, run_job, job, digest))
 
-    async def _builtin(
+    def _builtin(
         self, addon: Addon, name: str, context: TemplateContext, given: Mapping[str, Any]
-    ) -> Bundle:
+    ) -> Work:
         template, defaults = builtin(name)
         values = merged_values(name, defaults, given)
         check_values(name, defaults, given, context.version)
         if (problem := builtin_problem(name, values)) is not None:
             raise Invalid(reasons.VALUES_INVALID, problem)
         job = RenderJob((template,), context, values, addon.name)
-        version = context.image(name).rpartition(":")[2]
-        if is_quick(given):
-            return Bundle(render(job.templates, context, values, addon.name), version)
-        made = await self._aside(addon.namespace, run_job, job, job.digest())
-        return Bundle(made, version)
+        version, digest = context.image(name).rpartition(":")[2], job.digest()
+
+        async def rendered() -> list[Manifest]:
+            if is_quick(given):
+                return render(job.templates, context, values, addon.name)
+            return await self._aside(addon.namespace, run_job, job, digest)
+
+        return Work(digest, rendered, version)
 
     async def _chart(
         self,
@@ -198,7 +232,7 @@ class BundleRenderer:
         source: HelmSource,
         context: TemplateContext,
         values: Mapping[str, Any],
-    ) -> Bundle:
+    ) -> Work:
         found = await self._sources.find(kube, addon)
         job = ChartJob(
             helm=which(self._helm) or self._helm,
@@ -213,15 +247,20 @@ class BundleRenderer:
             hooks=source.hooks,
             addon=addon.name,
         )
-        made = self._known(addon.namespace, job.key())
-        if made is None:
+        digest = job.key()
+
+        async def rendered() -> list[Manifest]:
+            made = self._known(addon.namespace, digest)
+            if made is not None:
+                return made
             whole = replace(job, archive=await self._sources.archive(kube, addon, found))
             # helm and what prepares its work take much more memory than a template.
             async with self._charts.one(addon.namespace):
-                made = await self._aside(
-                    addon.namespace, render_chart, whole, job.key(), self._chart_limits
+                return await self._aside(
+                    addon.namespace, render_chart, whole, digest, self._chart_limits
                 )
-        return Bundle(made, found.version, found, source.namespace)
+
+        return Work(digest, rendered, found.version, found, source.namespace)
 
     async def _artifact(
         self,
@@ -230,17 +269,23 @@ class BundleRenderer:
         source: OCISource,
         context: TemplateContext,
         values: Mapping[str, Any],
-    ) -> Bundle:
+    ) -> Work:
         found = await self._sources.find(kube, addon)
         name = f"artifact {source.reference.partition('@')[0]}"
         job = ArtifactJob(
             name=name, digest=found.digest, context=context, values=values, addon=addon.name
         )
-        made = self._known(addon.namespace, job.key())
-        if made is None:
+        digest = job.key()
+
+        async def rendered() -> list[Manifest]:
+            made = self._known(addon.namespace, digest)
+            if made is not None:
+                return made
             whole = replace(job, archive=await self._sources.archive(kube, addon, found))
-            made = await self._aside(addon.namespace, render_artifact, whole, job.key())
-        return Bundle(made, found.version or found.digest[: len("sha256:") + 12], found)
+            return await self._aside(addon.namespace, render_artifact, whole, digest)
+
+        version = found.version or found.digest[: len("sha256:") + 12]
+        return Work(digest, rendered, version, found)
 
     def _known(self, namespace: str, digest: str) -> list[Manifest] | None:
         """What a rendering came to that was done already."""

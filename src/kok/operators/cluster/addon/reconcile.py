@@ -15,7 +15,7 @@ from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
 from kok.operators.cluster.addon.applying.install import Installed, unreachable_as_wait
 from kok.operators.cluster.addon.applying.rollout import Rollout
-from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer
+from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer, Work
 from kok.operators.cluster.addon.conditions import AddonOutcome
 from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies
@@ -85,19 +85,26 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             raise decision.context
         if cluster is None:
             raise AssertionError("a Cluster that is missing has no context")
-        async with self._bundles.held(p.kube, p.obj, decision.context) as made:
+        rollout = await self._rollout(p, cluster)
+
+        def unchanged(work: Work) -> bool:
+            return isinstance(rollout, Rollout) and rollout.holds(work.digest, work.namespace)
+
+        async with self._bundles.held(p.kube, p.obj, decision.context, unchanged) as made:
             require_dependencies(p.obj, view)
             await self._record(p, made)
-            connection = await self._answering(p, cluster)
-            # The next pass where nothing happens comes about that late, and compares all.
-            rollout = Rollout(p, connection, self._settings.recheck / 2)
-            done = await rollout.apply(made.manifests, made.namespace)
+            if isinstance(rollout, Wait):
+                # Not before: what is wrong with the templates is told whether the cluster answers or not.
+                raise rollout
+            done = rollout.as_before
+            if isinstance(made, Bundle):
+                done = await rollout.apply(made.manifests, made.namespace, made.made_of)
             outcome.workloads = done.found
             if done.waits is None:
                 outcome.version, outcome.applied = made.version, True
                 outcome.kubernetes_version = decision.context.version
                 outcome.revision = rollout.revision
-        later = await self._judge(p, connection, decision, outcome)
+        later = await self._judge(p, rollout.connection, decision, outcome)
         _require_all(done, outcome, later)
         return min((s for s in (rollout.look_again, later) if s is not None), default=None)
 
@@ -150,25 +157,36 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             return LOOK_AGAIN if asked else ASK_PODS.total_seconds()
         return None
 
-    async def _record(self, p: Pass[Addon], made: Bundle) -> None:
+    async def _record(self, p: Pass[Addon], made: Bundle | Work) -> None:
         """What the source was found to be holds from now on, whoever goes on after us."""
         if p.status.source != made.source:
             p.status.source = made.source
             if made.source is not None and not p.paused:
                 await p.latch()
 
-    async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection:
-        """The business cluster, if it is known to answer: a dead one is not waited for here."""
+    async def _rollout(self, p: Pass[Addon], cluster: Cluster) -> Rollout | Wait:
+        """What is there of it, or why nobody can tell."""
+        connection = await self._answering(p, cluster)
+        if isinstance(connection, Wait):
+            return connection
+        # The next pass where nothing happens comes about that late, and compares all.
+        return Rollout(p, connection, self._settings.recheck / 2)
+
+    async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection | Wait:
+        """The business cluster, if it is known to answer: a dead one is not waited for here.
+
+        Otherwise why nothing can be done there.
+        """
         reachable = cluster.status.condition(reasons.ENDPOINT_REACHABLE)
         if reachable is None or reachable.status != "True":
             why = reachable.message if reachable is not None else "it is new"
             ran = cluster.status.version is not None
             reason = reasons.CLUSTER_UNREACHABLE if ran else reasons.WAITING_FOR_CLUSTER
-            raise Wait(reason, f"{cluster} cannot be reached: {why}", IDLE)
+            return Wait(reason, f"{cluster} cannot be reached: {why}", IDLE)
         connection = await reconnect(p.kube, self._connections, self._settings, cluster)
-        if connection is None:
-            raise Wait(reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0)
-        return connection
+        return connection or Wait(
+            reasons.WAITING_FOR_CLUSTER, f"{cluster} has no kubeconfig yet", 5.0
+        )
 
 
 def _require_all(done: Installed, found: AddonOutcome, later: float | None) -> None:

@@ -53,6 +53,8 @@ class Settled:
     """Monotonic seconds."""
     found: tuple[Any, ...]
     """What was found out of them."""
+    revision: str = ""
+    """Their hash."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.integration.operators.cluster.addons.test_holders import namespace_of
 from tests.integration.operators.cluster.addons.test_objects import (
     GROUP,
     THING,
@@ -38,12 +39,14 @@ from kok.runtime.controller.reconciler import Reconciler
 from kok.runtime.sandbox.pool import SandboxPool
 
 FIRST = (
+    namespace_of("ours"),
+    namespace_of("theirs"),
     definition("things", "Thing"),
     an_object(f"{GROUP}/v1", "Thing", "one"),
     config("first", a="1"),
     config("second", "1", a="1"),
 )
-SECOND = (config("first", a="2"), config("third", "2", a="2"))
+SECOND = (namespace_of("ours"), config("first", a="2"), config("third", "2", a="2"))
 
 
 class CountedConnections(Connections):
@@ -105,6 +108,7 @@ async def test_an_addon_comes_changes_and_goes_whenever_its_operator_dies(
             found = await admin.list(kinds.CONFIGMAP, "default", labels="kok.dev/addon")
             return {m["metadata"]["name"] for m in found}
 
+        await admin.create(namespace_of("theirs"))
         mortal.lives = one_each()
         await workspace.addon("app", text(*FIRST))
         await mortal.work(as_wanted, ADDON, "app")
@@ -115,7 +119,7 @@ async def test_an_addon_comes_changes_and_goes_whenever_its_operator_dies(
         await mortal.work(as_wanted, ADDON, "app")
         assert await names() == {"first", "third"}
         found = await workspace.there(ADDON, "app")
-        assert {one["name"] for one in found["status"]["inventory"]} == {"first", "third"}
+        assert {one["name"] for one in found["status"]["inventory"]} == {"ours", "first", "third"}
         await mortal.quiet()
 
         # Removed while half of it is applied: what was recorded goes, whatever had been made.
@@ -127,7 +131,13 @@ async def test_an_addon_comes_changes_and_goes_whenever_its_operator_dies(
         await mortal.work(lambda addon: not addon, ADDON, "app")
         assert await names() == set()
         crd = await admin.get(kinds.CUSTOMRESOURCEDEFINITION, f"things.{GROUP}")
-        assert crd is None
+        assert crd is None or crd["metadata"]["deletionTimestamp"]
+        ours = await admin.get(kinds.NAMESPACE, "ours")
+        assert ours is None or ours["metadata"]["deletionTimestamp"]
+        theirs = await admin.get(kinds.NAMESPACE, "theirs")
+        assert theirs is not None
+        assert "deletionTimestamp" not in theirs["metadata"]
+        assert "kok" not in str(theirs["metadata"])
     killed = {point.rpartition(" before ")[2].split(" ")[0] for point in mortal.points}
     assert {"PATCH", "DELETE"} <= killed, mortal.points
     assert len(mortal.points) > 10

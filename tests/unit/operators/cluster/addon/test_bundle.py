@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSettings
+from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSettings, Work
 from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.runtime.clock import settle
 from kok.runtime.controller.errors import Invalid, Wait
@@ -220,6 +221,7 @@ async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_othe
     hanging = asyncio.create_task(hang())
     await inside.wait()
     async with bundles.held(kube, large("quiet", "b"), context()) as bundle:
+        assert isinstance(bundle, Bundle)
         assert bundle.manifests[0]["kind"] == "b"
     with pytest.raises(Wait, match="its next turn comes by itself") as caught:
         await hanging
@@ -233,3 +235,24 @@ def test_a_bundle_is_large_by_its_bytes_or_by_its_values() -> None:
     assert is_large("x" * 600_000)
     assert is_large([[[]]] * 40_000)
     assert not is_large(["x" * 100] * 1000)
+
+
+async def test_what_is_unchanged_is_not_rendered(kube: Kube) -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError("it is rendered")
+
+    bundles = renderer(never)
+    seen: list[str] = []
+
+    def unchanged(work: Work) -> bool:
+        seen.append(work.digest)
+        return True
+
+    for values in ({"word": "a"}, {"word": "a"}, {"word": "b"}):
+        asked = addon(CONFIGMAP % "1", **values)
+        async with bundles.held(kube, asked, context(), unchanged) as made:
+            assert isinstance(made, Work)
+    assert seen[0] == seen[1] != seen[2]
+    other = replace(context(), version="1.36.0")
+    async with bundles.held(kube, addon(CONFIGMAP % "1", word="a"), other, unchanged):
+        assert seen[3] not in seen[:3]

@@ -47,47 +47,66 @@ class Rollout:
     def __init__(self, p: Pass[Addon], connection: Connection, recheck: float) -> None:
         """`recheck`: seconds for which nothing is read where nothing was seen to change."""
         self._p = p
-        self._connection = connection
+        self.connection = connection
         self._recheck = recheck
         self.revision = ""
         """Hash of the objects, once they are known."""
         self.look_again: float | None = None
         """Seconds after which they are to be looked at, though nothing is seen to change."""
+        self.as_before = Installed()
+        """What was found by the pass before, where that `holds`."""
 
-    async def apply(self, manifests: Sequence[Manifest], namespace: str = "default") -> Installed:
+    def holds(self, made_of: str, namespace: str = "default") -> bool:
+        """Whether what is rendered from that was found as it should be, and nothing changed since."""
+        p = self._p
+        known = self.connection.followed.settled(p.obj.name)
+        if known is None or known.key != self._key(made_of, namespace):
+            return False
+        if p.clock.monotonic() - known.at >= self._recheck:
+            return False
+        self.revision, self.as_before = known.revision, Installed(list(known.found))
+        return True
+
+    async def apply(
+        self, manifests: Sequence[Manifest], namespace: str = "default", made_of: str = ""
+    ) -> Installed:
         """Applies all that is not there, and removes what is not wanted any more.
 
-        `namespace` is that of what names none.
+        `namespace` is that of what names none; `made_of` says from what it was rendered.
         `Installed.waits` says whether a wave is yet to come. Raises `Wait` and `Invalid`.
         """
-        p, followed = self._p, self._connection.followed
-        self.revision = intent_hash({"objects": manifests})
-        key = (self.revision, namespace, p.obj.metadata.generation)
-        known = followed.settled(p.obj.name)
-        now = p.clock.monotonic()
-        if known is not None and known.key == key and now - known.at < self._recheck:
-            return Installed(list(known.found))
+        p, followed = self._p, self.connection.followed
+        revision = intent_hash({"objects": manifests})
+        made_of = made_of or revision
+        if self.holds(made_of, namespace):
+            return self.as_before
+        self.revision, now = revision, p.clock.monotonic()
         # What is seen to change from here on is looked at again.
         changes = followed.changes(p.obj.name)
         done, watched = await self._brought(manifests, namespace)
         if not watched:
             self.look_again = RESYNC
         elif done.waits is None and done.fought is None and self.look_again is None:
-            followed.settle(p.obj.name, changes, Settled(key, now, tuple(done.found)))
+            key = self._key(made_of, namespace)
+            found = Settled(key, now, tuple(done.found), revision)
+            followed.settle(p.obj.name, changes, found)
         return done
+
+    def _key(self, made_of: str, namespace: str) -> tuple[str, str, int]:
+        return made_of, namespace, self._p.obj.metadata.generation
 
     async def _brought(
         self, manifests: Sequence[Manifest], namespace: str
     ) -> tuple[Installed, bool]:
         p = self._p
-        kube = p.guarded(self._connection.kube)
+        kube = p.guarded(self.connection.kube)
         with unreachable_as_wait(p):
             wanted = await inventory_entries(kube, manifests, namespace)
         known = [one for one in wanted if one is not None]
         before = list(p.status.inventory)
         p.status.inventory = merge_inventory(before, known)
         p.status.objects = len(known)
-        watched = self._connection.followed.follow(
+        watched = self.connection.followed.follow(
             p.obj.name, {kind_of_entry(one) for one in p.status.inventory}, p.wake
         )
         # Recorded before anything is applied, so that nothing can be left behind.

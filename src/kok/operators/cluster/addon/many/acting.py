@@ -63,8 +63,10 @@ class Acting:
                 await self._children.ensure([intent(self._addon, cluster, spec)], {})
             except Wait as wait:
                 if wait.reason == reasons.NAME_TAKEN:
+                    # Whoever does something about it wakes us.
                     self._refused[cluster] = (wait.reason, wait.message)
-                self._look_in(wait.after)
+                else:
+                    self._look_in(wait.after)
             except Conflict as error:
                 self._refused[cluster] = (reasons.NAME_TAKEN, error.message)
             except Invalid as error:

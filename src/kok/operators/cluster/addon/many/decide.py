@@ -28,8 +28,8 @@ from kok.operators.cluster.addon.many.plan import (
     staging_of,
     waves_of,
 )
+from kok.operators.cluster.addon.many.prospects import HOPELESS
 from kok.operators.cluster.addon.many.view import Child, ManyDecision, ManyView
-from kok.operators.cluster.prospects import HOPELESS
 from kok.operators.cluster.staging.standing import Standing
 from kok.operators.cluster.staging.waves import Waves
 from kok.runtime.controller.errors import Invalid

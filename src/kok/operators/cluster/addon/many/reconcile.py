@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
-from kok.operators.cluster import reasons
+from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.addon.many import conditions as conditions_
 from kok.operators.cluster.addon.many import decide as decide_
 from kok.operators.cluster.addon.many import delete as delete_
 from kok.operators.cluster.addon.many import observe as observe_
 from kok.operators.cluster.addon.many.acting import Acting
+from kok.operators.cluster.addon.many.awaited import AwaitedNames
 from kok.operators.cluster.addon.many.conditions import ManyOutcome
 from kok.operators.cluster.addon.many.plan import AGAIN
 from kok.operators.cluster.addon.many.view import ManyDecision, ManyView
@@ -33,9 +34,11 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
 
     def __init__(self) -> None:
         self._followed = FollowedClusters()
+        self._awaited = AwaitedNames()
         self.wakes_on: Sequence[Wake] = (
             Wake(Cluster.info.kind, key=self._followed.changed),
             Wake(Addon.info.kind),
+            Wake(Addon.info.kind, key=self._awaited.of_addon),
         )
 
     async def observe(self, p: Pass[Addon]) -> ManyView:
@@ -71,8 +74,11 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
             raise decision.stop
         if decision.planned:
             return AT_ONCE
+        # Before they are asked for: what changes from here on is not missed.
+        self._wait_for(p, decision.intents)
         acting = Acting(p.kube, p.obj, outcome.refused)
         await acting.run(decision)
+        self._wait_for(p, outcome.refused)
         if set(outcome.refused) & set(decision.begun):
             # It is somebody else's turn, or enough have failed.
             return AT_ONCE
@@ -85,6 +91,11 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
         """Clusters are followed while it is paused, too."""
         del view, outcome
         return self._follow_idle(p, decision)
+
+    def _wait_for(self, p: Pass[Addon], clusters: Iterable[str]) -> None:
+        """From now on any change of what has the names of these Clusters' Addons wakes this one."""
+        names = (naming.addon_for(p.obj.name, one) for one in clusters)
+        self._awaited.wait((p.obj.namespace, p.obj.name), names)
 
     def _follow_idle(self, p: Pass[Addon], decision: ManyDecision) -> float | None:
         """From now on any change of a Cluster that is skipped for the moment wakes this one."""
@@ -125,3 +136,4 @@ class ManyAddonsReconciler(Staged[Addon, ManyView, ManyDecision, ManyOutcome]):
         """It is woken for nothing any more."""
         del uid
         self._followed.forget(key)
+        self._awaited.forget(key)

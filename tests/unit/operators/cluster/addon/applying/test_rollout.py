@@ -44,7 +44,8 @@ class Passes:
         self.kube = kube
         self._woken = asyncio.Event()
 
-    async def once(self, *manifests: Manifest) -> tuple[Installed, float | None]:
+    def rollout(self) -> tuple[Any, Rollout]:
+        """A pass that begins."""
         addon = Addon.parse({**self.addon, "status": self.status})
         p: Any = Pass(
             obj=addon,
@@ -56,9 +57,12 @@ class Passes:
             settings=Settings(),
             wake=self._woken.set,
         )
-        rollout = Rollout(p, self.connection, RECHECK)
+        return p, Rollout(p, self.connection, RECHECK)
+
+    async def once(self, *manifests: Manifest, made_of: str = "") -> tuple[Installed, float | None]:
+        p, rollout = self.rollout()
         try:
-            done = await rollout.apply(manifests)
+            done = await rollout.apply(manifests, made_of=made_of)
         finally:
             self.status = p.status.manifest()
         if done.waits is None:
@@ -71,11 +75,11 @@ class Passes:
             await self._woken.wait()
         self._woken.clear()
 
-    async def until_at_rest(self, *manifests: Manifest) -> None:
+    async def until_at_rest(self, *manifests: Manifest, made_of: str = "") -> None:
         """Passes until one finds that nothing has changed since the one before."""
         async with asyncio.timeout(30):
             while True:
-                await self.once(*manifests)
+                await self.once(*manifests, made_of=made_of)
                 if self.connection.followed.settled("mine") is not None:
                     return
                 await self.woken()
@@ -94,6 +98,32 @@ async def test_a_pass_with_nothing_to_do_asks_nothing(api: FakeApi, passes: Pass
     _, later = await passes.once(config("x"), config("y"))
     assert len(api.requests) == before
     assert later is None
+
+
+async def test_what_was_found_holds_until_it_is_made_of_something_else(passes: Passes) -> None:
+    await passes.until_at_rest(config("x"), made_of="one")
+    _, rollout = passes.rollout()
+    assert rollout.holds("one")
+    assert (rollout.revision, rollout.as_before.found) == (passes.status["revision"], [])
+    _, rollout = passes.rollout()
+    assert not rollout.holds("two")
+    assert not rollout.holds("one", "elsewhere")
+    passes.addon["metadata"]["generation"] = 2
+    _, rollout = passes.rollout()
+    assert not rollout.holds("one")
+
+
+async def test_what_was_found_holds_no_longer_than_nothing_changes(
+    api: FakeApi, passes: Passes
+) -> None:
+    await passes.until_at_rest(config("x"), made_of="one")
+    await passes.clock.advance(RECHECK)
+    assert not passes.rollout()[1].holds("one")
+    await passes.until_at_rest(config("x"), made_of="one")
+    assert passes.rollout()[1].holds("one")
+    api.put(f"{PATH}/x", {**api.objects[f"{PATH}/x"], "data": {"a": "edited"}})
+    await passes.woken()
+    assert not passes.rollout()[1].holds("one")
 
 
 async def test_what_is_seen_to_change_is_put_right(api: FakeApi, passes: Passes) -> None:

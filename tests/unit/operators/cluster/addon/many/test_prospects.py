@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operators.cluster.addon.many.test_rollout import NEW, WAVES, a_world
 
 from kok.operators.cluster import addon, reasons
-from kok.operators.cluster.prospects import HOPELESS, PASSING
+from kok.operators.cluster.addon.many.prospects import HOPELESS, PASSING
 from kok.runtime.controller import reasons as runtime
 
 PACKAGE = Path(addon.__file__).parent
@@ -54,7 +54,7 @@ def of_every_kind() -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "word"), sorted({**used(), **of_every_kind()}.items()))
 def test_each_reason_passes_or_does_not(name: str, word: str) -> None:
-    assert (word in HOPELESS) != (word in PASSING), f"put {name} into one of prospects.py"
+    assert (word in HOPELESS) != (word in PASSING), f"put {name} into one of them"
 
 
 def test_nothing_is_told_apart_that_no_addon_says() -> None:
