@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from e2e.faults.chart_repository import MIB, ChartRepository, chart
+from e2e.framework.follow import Predicate, condition, has
 from e2e.lab.images.catalog import BUSYBOX
 from kok.api import Addon
 from kok.api.meta import Manifest
@@ -89,6 +90,16 @@ def offer(charts: ChartRepository) -> None:
     charts.add("typo", chart("typo", {"templates/bad.yaml": BAD_CHART}))
     charts.add("huge", chart("huge", {"noise": os.urandom(9 * MIB)}))
     charts.add("bomb", chart("bomb", {f"zeros-{n}": bytes(4 * MIB) for n in range(13)}))
+
+
+def says(reason: str, *words: str) -> Predicate:
+    """Whether an Addon is not Ready for that reason as it is written now, with these words."""
+
+    def check(found: Manifest) -> bool:
+        message = str(condition(found, "Ready").get("message") or "")
+        return has("Ready", "False", reason)(found) and all(word in message for word in words)
+
+    return check
 
 
 # --- manifests

@@ -9,6 +9,7 @@ killed again and again while a large Addon comes and goes. Nothing is left of an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,12 +29,13 @@ from e2e.faults.bad_addons import (
     inline,
     mistakes,
     offer,
+    says,
     text,
 )
 from e2e.faults.chart_repository import ChartRepository, repository
 from e2e.fixtures import clusters, etcd
 from e2e.framework.environment import Environment, environment
-from e2e.framework.follow import Predicate, condition, has, until, until_gone
+from e2e.framework.follow import condition, has, until, until_gone
 from e2e.framework.install import NAMESPACE as OPERATORS
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
@@ -49,7 +51,15 @@ LABEL = "kok.dev/addon"
 OBJECTS, WAVES = 400, 5
 COMING, GOING = (60, 180, 300), (260, 100)
 """How many of the large Addon's objects are there when the operator is killed."""
-SOON, LONG = 240.0, 900.0
+APPLIED = (
+    kinds.CONFIGMAP,
+    kinds.CUSTOMRESOURCEDEFINITION,
+    kinds.DEPLOYMENT,
+    kinds.CLUSTERROLE,
+    kinds.STORAGECLASS,
+)
+"""Kinds of which there is something among what is applied."""
+SOON, LONG = 300.0, 900.0
 
 MANY_OBJECTS = f"""\
 {{% for n in range({OBJECTS}) %}}
@@ -382,30 +392,25 @@ async def removed(f: Faults, but: Collection[str]) -> None:
     ]
     await asyncio.gather(*(f.w.kube.delete(ADDON, name, NAMESPACE) for name in gone))
     await asyncio.gather(*(f.w.gone(ADDON, NAMESPACE, name, LONG) for name in gone))
-    # The namespace that the built-in one had goes by itself.
+    # Namespaces and definitions go by themselves.
     await until_gone(f.inside, kinds.NAMESPACE, "local-path-storage", "", within=SOON)
-    for kind in (
-        kinds.CONFIGMAP,
-        kinds.CUSTOMRESOURCEDEFINITION,
-        kinds.DEPLOYMENT,
-        kinds.STORAGECLASS,
-    ):
-        space = SPACE if kind.namespaced else None
-        found = await f.inside.list(kind, space, labels=f"{LABEL} in ({', '.join(gone)})")
-        same([one["metadata"]["name"] for one in found], [])
+
+    labels, left = f"{LABEL} in ({', '.join(gone)})", [""]
+
+    async def nothing() -> bool:
+        left[:] = [
+            f"{kind.kind} {one['metadata']['name']}"
+            for kind in APPLIED
+            for one in await f.inside.list(kind, labels=labels)
+        ]
+        return not left
+
+    with contextlib.suppress(TimeoutError):
+        await eventually(nothing, SOON, every=0.5)
+    same(left, [])
 
 
 # --- what is looked for
-
-
-def says(reason: str, *words: str) -> Predicate:
-    """Whether an Addon is not Ready for that reason as it is written now, with these words."""
-
-    def check(found: Manifest) -> bool:
-        message = str(condition(found, "Ready").get("message") or "")
-        return has("Ready", "False", reason)(found) and all(word in message for word in words)
-
-    return check
 
 
 async def holds(f: Faults, name: str, word: str) -> None:
