@@ -21,7 +21,7 @@ from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
 from e2e.polling import eventually
-from e2e.stories import addons, tunnel
+from e2e.stories.inside import addons, tunnel
 from e2e.stories.one_at_a_time import one_after_the_other
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.api.meta import Manifest
