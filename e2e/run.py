@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from e2e import scenarios
+from e2e.framework.alone import alone
 from e2e.framework.report import Report, run_to_end
 
 
@@ -35,7 +36,8 @@ async def run(name: str) -> None:
     module = importlib.import_module(modules()[name])
     report = Report()
     report.title(f"{name}: {(module.__doc__ or '').strip().splitlines()[0]}")
-    await module.run(report)
+    async with alone(name, report):
+        await module.run(report)
     report.last_line(name)
 
 

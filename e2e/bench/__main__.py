@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from e2e.bench import clusters, page
 from e2e.bench.figure import Figure
 from e2e.bench.suites import ALONE, GROUPS, SUITES, USUAL
+from e2e.framework.alone import alone
 from e2e.framework.environment import Environment, environment
 from e2e.framework.report import Report, run_to_end
 
@@ -25,7 +26,9 @@ async def bench(names: list[str]) -> list[Figure]:
 
 async def _in_a_lab(names: list[str], report: Report) -> list[Figure]:
     every: list[Figure] = []
-    async with environment(report, meta=1, workers=2) as w:
+    run = " ".join(("bench", *names))
+    async with alone(run, report), environment(report, meta=1, workers=2) as w:
+        await w.drop_namespace(clusters.NAMESPACE)
         await w.namespace(clusters.NAMESPACE)
         try:
             for name in names:

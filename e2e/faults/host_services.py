@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from e2e.fixtures import host_pool
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has
 from e2e.polling import eventually

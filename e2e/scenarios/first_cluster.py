@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 from e2e.demo import CLUSTER, first_cluster
 from e2e.faults import host_services
-from e2e.fixtures import host_pool, rolling, userfiles
+from e2e.fixtures import rolling, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report

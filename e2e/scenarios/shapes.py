@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from e2e.faults import disruption, node_loss
-from e2e.fixtures import business_cluster, clusters, etcd, host_pool, userfiles
+from e2e.fixtures import business_cluster, clusters, etcd, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework import processes
 from e2e.framework.balancer import Balancer, balancer
 from e2e.framework.environment import Environment, environment

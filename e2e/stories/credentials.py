@@ -20,7 +20,8 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
-from e2e.fixtures import backups, business_cluster, etcd, host_pool, userfiles
+from e2e.fixtures import backups, business_cluster, etcd, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has
 from e2e.lab.errors import CommandError

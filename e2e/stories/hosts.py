@@ -9,7 +9,8 @@ import itertools
 from datetime import UTC, datetime
 
 from e2e.faults import disruption
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, is_not, until
 from e2e.framework.install import NAMESPACE as OPERATORS

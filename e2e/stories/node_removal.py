@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from e2e.faults import disruption
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework import processes
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, until, until_gone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from e2e.faults.host_services import Fault, timed
-from e2e.fixtures import host_pool
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, condition, has
 from e2e.stories.shared_hosts import LONG, NAMESPACE, SHOP, WORKERS, root

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from e2e.fixtures import clusters, host_pool, userfiles
+from e2e.fixtures import clusters, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from e2e.framework.install import NAMESPACE as OPERATORS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
-from e2e.fixtures import business_cluster, kubeadm_node, userfiles
+from e2e.fixtures import business_cluster, userfiles
+from e2e.fixtures.hosts import kubeadm_node
 from e2e.framework.environment import Environment
 from e2e.framework.follow import condition, has, until
 from e2e.lab.images.catalog import TOOLBOX

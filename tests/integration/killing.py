@@ -139,11 +139,28 @@ class Mortal(ABC):
         async with self.begin() as reconcilers:
             for reconciler in reconcilers:
                 passes = Passes(reconciler, tools)
-                for name in await self._names(reconciler.model.info.kind):
-                    outcome = await passes.reconcile((self._namespace, name), 0)
+                kind = reconciler.model.info.kind
+                for name in await self._names(kind):
+                    if await self._goes(kind, name):
+                        outcome = await passes.finalize((self._namespace, name), 0)
+                        if outcome.end == "done":
+                            await self._let_go(kube, kind, name)
+                    else:
+                        outcome = await passes.reconcile((self._namespace, name), 0)
                     again = outcome.end not in {"ok", "wait", "gone"}
                     pauses.append(0.1 if again else outcome.after or 1.0)
         return min(pauses, default=1.0)
+
+    async def _goes(self, kind: Kind, name: str) -> bool:
+        found = await self._object(kind, name)
+        return bool(found and found["metadata"].get("deletionTimestamp"))
+
+    async def _let_go(self, kube: Kube, kind: Kind, name: str) -> None:
+        """The part of the runtime: an object of which nothing is left may go."""
+        meta = (await self._object(kind, name))["metadata"]
+        left = [one for one in meta["finalizers"] if one != self.finalizer]
+        version = {"resourceVersion": meta["resourceVersion"], "finalizers": left or None}
+        await kube.patch(kind, name, self._namespace, {"metadata": version})
 
     @property
     def finalizer(self) -> str:

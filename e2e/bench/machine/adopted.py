@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
 from e2e.bench.machine.nodes import FIRST, LONG, ROUNDS
-from e2e.fixtures import kubeadm_node, rolling, userfiles
+from e2e.fixtures import rolling, userfiles
+from e2e.fixtures.hosts import kubeadm_node
 from e2e.fixtures.rolling import KUBENODE, WORKERS
 from e2e.framework.environment import Environment
 from e2e.framework.follow import has, until

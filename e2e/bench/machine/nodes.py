@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import userfiles
 from e2e.fixtures.clusters import PROXY
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has
 from kok.api import Cluster, Host, KubeNode

@@ -12,7 +12,8 @@ from e2e.bench import clusters
 from e2e.bench.figure import Figure, figure
 from e2e.faults import host_services
 from e2e.faults.host_services import Fault, well
-from e2e.fixtures import host_pool, rolling, userfiles
+from e2e.fixtures import rolling, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment
 from e2e.framework.follow import Predicate, has, until
 from kok.api import Cluster

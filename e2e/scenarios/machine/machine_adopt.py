@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from e2e.fixtures import business_cluster, clusters, kubeadm_node, rolling, userfiles
+from e2e.fixtures import business_cluster, clusters, rolling, userfiles
+from e2e.fixtures.hosts import kubeadm_node
 from e2e.fixtures.rolling import KUBENODE, LONG, MACHINE, SHOP, SOON, WORKERS
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has, until

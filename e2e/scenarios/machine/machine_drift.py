@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from e2e.faults.host_services import well
-from e2e.fixtures import host_pool, userfiles
+from e2e.fixtures import userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has
 from e2e.framework.report import Report

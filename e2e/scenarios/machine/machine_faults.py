@@ -13,7 +13,8 @@ from typing import Any
 from e2e.faults import artifact_server, disruption, host_trouble, kills
 from e2e.faults.host_services import well
 from e2e.faults.host_trouble import STEP
-from e2e.fixtures import clusters, etcd, host_pool, rolling, userfiles
+from e2e.fixtures import clusters, etcd, rolling, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.fixtures.rolling import WORKERS
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import Predicate, condition, has

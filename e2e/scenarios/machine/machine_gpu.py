@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from e2e.faults import disruption
-from e2e.fixtures import clusters, gpu, host_pool, userfiles
+from e2e.fixtures import clusters, gpu, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has, until
 from e2e.framework.report import Report

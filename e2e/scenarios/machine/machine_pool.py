@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e.fixtures import bare_host, clusters, host_pool, userfiles
+from e2e.fixtures import clusters, userfiles
+from e2e.fixtures.hosts import bare_host, host_pool
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has, until_gone
 from e2e.framework.report import Report

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from e2e.faults import disruption, host_services
 from e2e.faults.host_services import well
-from e2e.fixtures import business_cluster, host_pool, userfiles
+from e2e.fixtures import business_cluster, userfiles
+from e2e.fixtures.hosts import host_pool
 from e2e.framework.environment import Environment, environment
 from e2e.framework.follow import condition, has
 from e2e.framework.report import Report

@@ -19,6 +19,9 @@ ANNOTATION_INTENT = "kok.dev/intent"
 ANNOTATION_WAVE = "kok.dev/wave"
 """On an object that an Addon applies: a whole number. Lower waves come first, and each is healthy
 before the next one is applied."""
+ANNOTATION_MADE_BY = "kok.dev/made-by"
+"""On a Namespace or CustomResourceDefinition in a business cluster: the Addon that made it, with which it
+goes. One that was there before has none, and stays."""
 ANNOTATION_TRUST_HOST_KEY = "kok.dev/trust-host-key"
 """On a Machine or Host: the one new host key to trust, `SHA256:...` as OpenSSH prints it."""
 ANNOTATION_ABANDON_HOST = "kok.dev/abandon-host"

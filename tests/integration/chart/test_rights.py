@@ -12,6 +12,7 @@ import pytest
 from tests.crds import samples
 from tests.crds.asking import kind_named
 from tests.integration.apiserver import ApiServer
+from tests.integration.at_work import at_work
 from tests.integration.conftest import LEASE
 from tests.integration.operators.etcd.standin import StandIn
 from tests.integration.rights import operator_access, refused
@@ -35,14 +36,8 @@ async def running(access: Access, *operators: str, **settings: Any) -> AsyncIter
     """Operators at work with these rights."""
     wanted = Settings(http_host="127.0.0.1", http_port=0, **LEASE, **settings)
     specs = [importlib.import_module(f"kok.operators.{o}").operator(wanted) for o in operators]
-    process = Process(specs, wanted, access)
-    task = asyncio.create_task(process.main())
-    try:
+    async with at_work(specs, wanted, access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.integration.apiserver import ApiServer, free_ports
+from tests.integration.at_work import at_work, settings_in
 from tests.integration.conftest import LEASE, PATIENCE, established, run_out
 from tests.integration.runtime.toy import DOLL, TOY, crd, operator, toy
 
@@ -24,7 +25,6 @@ from kok.kube.client import Kube
 from kok.kube.http.access import from_kubeconfig
 from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 LIMIT = 90.0
 """Seconds after which what a test waits for counts as not happening."""
@@ -92,24 +92,10 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Process]:
     """The toy operator, or others, at work in one namespace, in this process."""
-    chosen: dict[str, Any] = {
-        "namespaces": (namespace,),
-        "lease_namespace": namespace,
-        **LEASE,
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        **settings,
-    }
     config = api_server.kubeconfig(user, groups=()) if user else api_server.kubeconfig()
-    process = Process(operators or [operator()], Settings(**chosen), from_kubeconfig(config))
-    task = asyncio.create_task(process.main())
-    try:
+    wanted = settings_in(namespace, **settings)
+    async with at_work(operators or [operator()], wanted, from_kubeconfig(config)) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 @pytest.fixture

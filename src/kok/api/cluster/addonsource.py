@@ -54,7 +54,8 @@ class HelmSource(ApiModel):
     namespace: Name = Field(default="default", min_length=1, max_length=63)
     """Namespace of the release: where everything goes that names none itself."""
     create_namespace: bool = False
-    """Makes that namespace; it then goes with the Addon, and with it all that is in it."""
+    """Makes that namespace; it then goes with the Addon, and with it all that is in it, unless it was
+    there before."""
     release_name: str = Field(
         default="",
         max_length=53,

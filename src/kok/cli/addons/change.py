@@ -13,11 +13,13 @@ from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
 from kok.cli.addons import own
 from kok.cli.addons import plan as plans
+from kok.cli.addons.chart import Chart, addon_of
 from kok.cli.addons.own import Wanted
 from kok.cli.addons.plan import Ground, Plan, Step
 from kok.cli.addons.preview import bundle_of, intended
 from kok.cli.addons.progress import Awaited, Tell, follow
-from kok.cli.addons.world import ADDON, Here, Written, for_git, here, resting, write
+from kok.cli.addons.world import ADDON, Here, Written, as_yaml, for_git, here, resting, write
+from kok.cli.gitops import keeper
 from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused
 
@@ -58,12 +60,27 @@ async def install(cluster: str, name: str | None, values: Mapping[str, Any], how
         return await _carried_out(at, await write(at, planned), how)
 
 
+async def install_chart(cluster: str, chart: Chart, values: Mapping[str, Any], how: How) -> Outcome:
+    """An Addon of a chart of the user's own. Raises `KubeError`, and `Refused`."""
+    async with here(cluster, how.namespace, how.options) as at:
+        wanted = addon_of(at.cluster, chart, values)
+        name = str(wanted["metadata"]["name"])
+        if (kept_by := keeper(at.manifest["metadata"])) is not None:
+            how.tell(_for_git(at, kept_by))
+            return Outcome(good=False, git=as_yaml(wanted))
+        await own.check_free(at, name)
+        done = await at.kube.create(wanted)
+        how.tell(f"{name}: Addon {at.cluster.namespace}/{name} is created")
+        generation = int(done["metadata"].get("generation") or 0)
+        return await _followed(at, [Awaited(name, name, generation=generation)], how)
+
+
 async def upgrade(cluster: str, name: str, wanted: Wanted, how: How) -> Outcome:
     """Other values or another version of an addon that is there. Raises `KubeError`, and `Refused`."""
     async with here(cluster, how.namespace, how.options) as at:
         found = _builtin(at, name)
         if found is None:
-            generation = await own.upgraded(at, await own.found(at, name), wanted)
+            generation = await own.upgraded(at, name, wanted)
             done = "is there already" if generation is None else f"changed in Addon {name}"
             how.tell(f"{name}: {done}")
             return await _followed(at, [Awaited(name, name, generation=generation or 0)], how)
@@ -127,10 +144,7 @@ async def _carried_out(at: Here, written: Written, how: How) -> Outcome:
     """Tells what was written, and follows what comes of it."""
     plan, where = written.plan, at.cluster
     if written.kept_by is not None:
-        how.tell(
-            f"{where} is kept by {written.kept_by} as it stands in Git: nothing was written; write "
-            "this there"
-        )
+        how.tell(_for_git(at, written.kept_by))
         return Outcome(good=False, git=for_git(plan.entries))
     for step in plan.steps:
         how.tell(f"{step.name}: {_said(step, where)}")
@@ -146,6 +160,13 @@ async def _carried_out(at: Here, written: Written, how: How) -> Outcome:
         if step.state != "Left"
     ]
     return await _followed(at, awaited, how)
+
+
+def _for_git(at: Here, kept_by: str) -> str:
+    return (
+        f"{at.cluster} is kept by {kept_by} as it stands in Git: nothing was written; write this "
+        "there"
+    )
 
 
 def _said(step: Step, where: object) -> str:
@@ -195,8 +216,11 @@ async def _warnings(at: Here, builtin: str | None, live: Manifest | None) -> lis
     object_ = str(live["metadata"]["name"]) if live is not None else ""
     others = (await at.addons()).values()
     found = [
-        *(f"all objects of {kind} go with it" for kind in kinds),
-        *(f"all that is in namespace {space} goes with it" for space in spaces),
+        *(f"all objects of {kind} go with it, unless that was there before" for kind in kinds),
+        *(
+            f"all that is in namespace {space} goes with it, unless that was there before"
+            for space in spaces
+        ),
         *(f"{other} depends on it" for other in others if object_ in other.spec.depends_on),
     ]
     role = FACTS[builtin].role if builtin else None

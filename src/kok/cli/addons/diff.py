@@ -27,6 +27,7 @@ from kok.kube.client import Kube
 from kok.kube.concurrency import all_of
 from kok.kube.errors import KubeError, NotFound, Unreachable
 from kok.kube.http.access import from_kubeconfig
+from kok.operators.cluster.addon.applying.holders import as_marked, is_holder, was_made
 from kok.operators.cluster.addon.applying.ignored import pointers_for, with_values_of
 from kok.operators.cluster.addon.applying.inventory import (
     entry_identity,
@@ -171,6 +172,8 @@ class _Inside:
         if live is not None and pointers is None:
             return [], []
         want = stamped(intent)
+        if live is not None and ours:
+            want = as_marked(live, want, self.addon.name)
         if live is not None and pointers:
             want = with_values_of(live, want, pointers)
         try:
@@ -192,7 +195,10 @@ class _Inside:
             live = await self._live(entry)
         except NotFound:
             return []
-        return difference(live, None) if _addon_of(live) == self.addon.name else []
+        if live is None or _addon_of(live) != self.addon.name:
+            return []
+        stays = is_holder(entry) and not was_made(live, self.addon.name)
+        return [] if stays else difference(live, None)
 
 
 def _addon_of(live: Manifest | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kok.api.cluster.addon import Addon
@@ -11,6 +12,7 @@ from kok.api.meta import Manifest
 from kok.cli.addons.preview import bundle_of
 from kok.cli.addons.values import merged
 from kok.cli.addons.world import ADDON, Here
+from kok.cli.conflicts import until_written
 from kok.cli.gitops import keeper
 from kok.cli.query import Refused
 
@@ -38,6 +40,21 @@ async def found(at: Here, name: str) -> Manifest:
     return live
 
 
+async def check_free(at: Here, name: str) -> None:
+    """Raises `Refused` where there is an Addon of that name already."""
+    live = await at.kube.get(ADDON, name, at.cluster.namespace)
+    if live is None:
+        return
+    where, whose = f"Addon {at.cluster.namespace}/{name}", live["spec"].get("cluster")
+    if whose == at.cluster.name:
+        raise Refused(
+            f"{where} is there already; change it by kok addons upgrade {whose} {name}, or give this "
+            "one another name by --name"
+        )
+    of = f"Cluster {whose}" if whose else "many Clusters"
+    raise Refused(f"{where} is one for {of}; give this one another name by --name")
+
+
 def check_ours(live: Manifest) -> None:
     """Raises `Refused` for an Addon that would come back, or go back."""
     where = f"Addon {live['metadata']['namespace']}/{live['metadata']['name']}"
@@ -48,14 +65,19 @@ def check_ours(live: Manifest) -> None:
         raise Refused(f"{where} belongs to {owner['kind']} {owner['name']}; change that instead")
 
 
-async def upgraded(at: Here, live: Manifest, wanted: Wanted) -> int | None:
+async def upgraded(at: Here, name: str, wanted: Wanted) -> int | None:
     """Writes what is wanted; the generation that the Addon has by that, None if it is so already.
 
     Values are tried before that, unless the chart or artifact is another one, which only the operator
     fetches. Raises `KubeError` and `Refused`.
     """
+    return await until_written(partial(_upgraded, at, name, wanted))
+
+
+async def _upgraded(at: Here, name: str, wanted: Wanted) -> int | None:
+    live = await found(at, name)
     check_ours(live)
-    name, spec = str(live["metadata"]["name"]), live["spec"]
+    spec = live["spec"]
     before = spec.get("values") or {}
     made = merged({} if wanted.reset else before, wanted.values)
     source = spec["source"]
@@ -67,7 +89,8 @@ async def upgraded(at: Here, live: Manifest, wanted: Wanted) -> int | None:
         await bundle_of(at, Addon.parse({**live, "spec": {**spec, "values": made}}))
     seen = live["metadata"]["resourceVersion"]
     patch = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": seen},
+        # Not a test, which fails as invalid: the status changes at any time, and is no matter.
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": seen},
         {"op": "add", "path": "/spec/values", "value": made},
         {"op": "replace", "path": "/spec/source", "value": source},
     ]

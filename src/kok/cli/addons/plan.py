@@ -17,7 +17,10 @@ from kok.cli.query import Refused
 
 Entry = dict[str, Any]
 State = Literal["Added", "Changed", "Removed", "There", "Left"]
-OWN = "create an Addon object for manifests or a chart of your own (examples/addon.yaml)"
+OWN = (
+    "name a chart of your own by --chart, or create an Addon object for manifests "
+    "(examples/addon.yaml)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
@@ -16,11 +16,8 @@ from kok.cli.addons.world import ADDON
 from kok.kube.client import Kube
 from kok.kube.watch import WatchEvent
 from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.prospects import HOPELESS
 
-_AUTHORS: Final = frozenset(
-    {reasons.OBJECT_TAKEN, reasons.TEMPLATE_INVALID, reasons.VALUES_INVALID}
-)
-"""Reasons of `Ready` by which nothing goes on until somebody writes something else."""
 Tell = Callable[[str], None]
 
 
@@ -93,7 +90,7 @@ class Progress:
         elif ready is not None and ready.status == "True":
             version = f" {addon.status.version}" if addon.status.version else ""
             self._done(awaited, f"Ready{version}: {ready.message}")
-        elif ready is not None and ready.reason in _AUTHORS:
+        elif ready is not None and ready.reason in HOPELESS:
             self._done(awaited, told, failed=True)
         else:
             self._say(awaited, told)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
 
 import yaml
 
@@ -15,15 +14,15 @@ from kok.api.machine.machine import Machine
 from kok.api.meta import Manifest
 from kok.cli.addons.plan import Entry, Plan
 from kok.cli.addons.suiting import ClusterFacts, facts_of
+from kok.cli.conflicts import until_written
 from kok.cli.gitops import keeper
 from kok.cli.options import KubectlOptions
 from kok.cli.query import connected, named, namespace_of
 from kok.kube.client import Kube
 from kok.kube.decoding.truncation import FREE_FORM
-from kok.kube.errors import Conflict, Forbidden, NotFound
+from kok.kube.errors import Forbidden, NotFound
 
 ADDON, CLUSTER = Addon.info.kind, Cluster.info.kind
-_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +111,28 @@ class Written:
 
 async def write(at: Here, planned: Callable[[Here], Plan]) -> Written:
     """Writes `spec.addons` as planned, once more if somebody else changed the Cluster meanwhile."""
-    for left in reversed(range(_TRIES)):
-        plan = planned(at)
-        kept_by = keeper(at.manifest["metadata"])
-        if not plan.changes or kept_by:
-            return Written(plan, kept_by if plan.changes else None)
-        version = {"resourceVersion": at.manifest["metadata"]["resourceVersion"]}
-        patch = {"metadata": version, "spec": {"addons": plan.entries}}
-        try:
+
+    async def once() -> Written:
+        now = await at.again()
+        plan = planned(now)
+        kept_by = keeper(now.manifest["metadata"])
+        if plan.changes and not kept_by:
+            version = {"resourceVersion": now.manifest["metadata"]["resourceVersion"]}
+            patch = {"metadata": version, "spec": {"addons": plan.entries}}
             await at.kube.patch(CLUSTER, at.cluster.name, at.cluster.namespace, patch)
-        except Conflict:
-            if not left:
-                raise
-            at = await at.again()
-        else:
-            return Written(plan)
-    raise AssertionError("the last try returns or raises")
+        return Written(plan, kept_by if plan.changes else None)
+
+    return await until_written(once)
 
 
 def for_git(entries: list[Entry]) -> str:
     """The part of the Cluster that is to be written into Git, as YAML."""
-    part: dict[str, Any] = {"spec": {"addons": entries}}
-    return yaml.safe_dump(part, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+    return as_yaml({"spec": {"addons": entries}})
+
+
+def as_yaml(what: Manifest) -> str:
+    """An object, or a part of one, as somebody would write it."""
+    return yaml.safe_dump(what, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
 
 
 def resting(cluster: Cluster) -> str | None:

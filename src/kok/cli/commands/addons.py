@@ -68,25 +68,64 @@ def install(
     everything: Annotated[
         bool, typer.Option("--all", help="All that suit the cluster, with a reason for each other.")
     ] = False,
+    chart: Annotated[
+        str | None,
+        typer.Option(
+            "--chart",
+            metavar="URL",
+            help="A Helm chart of your own: oci://REGISTRY/PATH/CHART or https://REPOSITORY/CHART.",
+        ),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Of the chart: one, or a range such as ^1.2.")
+    ] = None,
+    called: Annotated[
+        str | None,
+        typer.Option("--name", help="Of the Addon of the chart; that of the chart if left out."),
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            "--release-namespace",
+            metavar="NAMESPACE",
+            help="Inside the cluster, for what names none in the chart; made if it is not there.",
+        ),
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option("--secret", help="Secret with credentials for the chart's repository."),
+    ] = None,
     settings: Settings = None,
     files: Files = None,
     timeout: Timeout = 300.0,
     options: KubectlOptions,
 ) -> None:
-    """Install an addon, or all that suit the cluster, and follow that; exits with 1 if one is not ready.
+    """Install an addon, all that suit the cluster, or a chart, and follow that; exits with 1 if one is
+    not ready.
 
-    It is written to spec.addons of the Cluster. A network or proxy takes the place of the one that is
-    there, as long as the cluster has no node.
+    It is written to spec.addons of the Cluster; of a chart an Addon object is made. A network or proxy
+    takes the place of the one that is there, as long as the cluster has no node.
     """
     from kok.cli.addons import change, values  # noqa: PLC0415
+    from kok.cli.addons.chart import Chart  # noqa: PLC0415
 
-    if everything == (name is not None):
-        fail("say which addon to install, or --all")
+    if (everything, name is not None, chart is not None).count(True) != 1:
+        fail("say which addon to install, or --all, or --chart (which is called by --name)")
     if everything and (settings or files):
         fail("values are one addon's: name it in place of --all")
+    of_charts = (version, called, into, secret)
+    if chart is None and any(one is not None for one in of_charts):
+        fail(
+            "--version, --name, --release-namespace and --secret are for a chart of your own, by "
+            "--chart; what is built in has the version that goes with its Cluster"
+        )
     given = friendly(lambda: values.given(files or (), settings or ()))
     how = change.How(namespace, options, _echo, timeout)
-    _end(ask(change.install(cluster, name, given, how)))
+    if chart is None:
+        _end(ask(change.install(cluster, name, given, how)))
+    else:
+        asked = Chart(chart, version, called, into, secret)
+        _end(ask(change.install_chart(cluster, asked, given, how)))
 
 
 @addons.command()

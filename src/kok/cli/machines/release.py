@@ -5,13 +5,12 @@ from __future__ import annotations
 from kok.api.machine.kubenode import KubeNode
 from kok.api.machine.machine import Machine
 from kok.api.names import ANNOTATION_RELEASE, LABEL_HOST, LABEL_KUBENODE
+from kok.cli.conflicts import until_written
 from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected, named, namespace_of
 from kok.kube.client import Kube
-from kok.kube.errors import Conflict
 
 KUBENODE, MACHINE = KubeNode.info.kind, Machine.info.kind
-_TRIES = 5
 
 
 async def release(name: str, namespace: str | None, options: KubectlOptions) -> str:
@@ -59,23 +58,18 @@ def _check(machine: Machine) -> None:
 async def _unlist(kube: Kube, name: str, namespace: str, node: str) -> bool:
     """Takes a host out of the list of its KubeNode, which then has its Machine removed; whether there
     is that KubeNode."""
-    for left in reversed(range(_TRIES)):
+
+    async def once() -> bool:
         found = await kube.get(KUBENODE, name, namespace)
         if found is None:
             return False
         hosts = found["spec"].get("hosts") or []
         rest = [host for host in hosts if host.get("name") != node]
-        if len(rest) == len(hosts):
-            return True
-        version = {"resourceVersion": found["metadata"]["resourceVersion"]}
-        try:
-            await kube.patch(
-                KUBENODE, name, namespace, {"metadata": version, "spec": {"hosts": rest}}
-            )
-        except Conflict:
-            # Somebody else changed it; what is written is the list as it is by now.
-            if not left:
-                raise
-        else:
-            return True
-    return True
+        if len(rest) != len(hosts):
+            version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+            patch = {"metadata": version, "spec": {"hosts": rest}}
+            await kube.patch(KUBENODE, name, namespace, patch)
+        return True
+
+    # What is written is the list as it is by now.
+    return await until_written(once)

@@ -194,6 +194,9 @@ CLUSTER_UNREACHABLE: Final = "ClusterUnreachable"
 TEMPLATE_INVALID: Final = "TemplateInvalid"
 """An addon's templates cannot be rendered, or do not give Kubernetes objects, or more than
 1000 of them, or more than 200,000 values in these."""
+RENDERING_UNFINISHED: Final = "RenderingUnfinished"
+"""An addon's templates were not rendered to their end, though nothing is known to be wrong with them: the
+machine is busy, or short of memory. It is tried again."""
 VALUES_INVALID: Final = "ValuesInvalid"
 """Values have a field that the built-in addon (or the kube-proxy of this version) does not take, one
 that its schema or that of a chart does not allow, or are nested too deeply; the message has its
@@ -201,9 +204,10 @@ path. Or what `spec.valuesFrom` names holds no map."""
 VALUES_MISSING: Final = "ValuesMissing"
 """A Secret or ConfigMap of `spec.valuesFrom`, or the key in it, does not exist. Create it, or write
 `optional: true`."""
+CONFIG_MAP_MISSING: Final = "ConfigMapMissing"
+"""The ConfigMap with an addon's templates does not exist or is empty."""
 SOURCE_MISSING: Final = "SourceMissing"
-"""The ConfigMap with an addon's templates does not exist or is empty; a repository has no such chart,
-version or artifact; or the Secret with the credentials for it does not exist."""
+"""A repository has no such chart, version or artifact."""
 SOURCE_UNREACHABLE: Final = "SourceUnreachable"
 """The repository of a chart or artifact does not answer, or not as it should. What is applied stays, and
 it is asked again."""
@@ -275,6 +279,9 @@ DELETING_REST: Final = "DeletingRest"
 """Deletion: Services, Secrets and what else is left are going."""
 GAVE_UP: Final = "GaveUp"
 """Deletion went on without something that did not go in time."""
+LEFT_IN_PLACE: Final = "LeftInPlace"
+"""Of an Addon: Namespaces or CustomResourceDefinitions that were there before it stay, with all that is in
+them; nothing of KOK's is left on them."""
 RETAINED: Final = "Retained"
 """Deletion kept Secrets without which retained data could not be read."""
 ISSUED: Final = "CertificateIssued"

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import CRDS, LEASE, PATIENCE, install_crds
+from tests.integration.at_work import at_work, settings_in
+from tests.integration.conftest import CRDS, PATIENCE, install_crds
 from tests.integration.killing import Mortal
 from tests.integration.operators.cluster.standin import StandIn, own_address
 
@@ -35,7 +36,6 @@ from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import Reconciler
 from kok.runtime.process.main import Process
 from kok.runtime.sandbox.pool import SandboxPool
-from kok.runtime.settings import Settings
 
 LIMIT = 240.0
 """Seconds after which what a test waits for counts as not happening."""
@@ -89,24 +89,10 @@ async def running(
     api_server: ApiServer, *namespaces: str, **settings: Any
 ) -> AsyncIterator[Process]:
     """The cluster operator at work in some namespaces, in this process."""
-    chosen: dict[str, Any] = {
-        "namespaces": namespaces,
-        "lease_namespace": namespaces[0],
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        **LEASE,
-        **settings,
-    }
-    wanted = Settings(**chosen)
-    process = Process([operator(wanted)], wanted, from_kubeconfig(api_server.kubeconfig()))
-    task = asyncio.create_task(process.main())
-    try:
+    wanted = settings_in(*namespaces, **settings)
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with at_work([operator(wanted)], wanted, access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import CRDS, LEASE, install_crds
+from tests.integration.at_work import at_work, settings_in
+from tests.integration.conftest import CRDS, install_crds
 from tests.integration.operators.etcd import kv
 from tests.integration.operators.etcd.standin import StandIn
 
@@ -28,7 +29,6 @@ from kok.operators.etcd.handlers import EtcdClusters
 from kok.operators.etcd.settings import Tuning
 from kok.pki import decode, leaf_of
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 LIMIT = 240.0
 """Seconds after which what a test waits for counts as not happening, on the slowest machine."""
@@ -98,27 +98,13 @@ async def running(
     api_server: ApiServer, namespace: str, tune: Tune | None = None, **settings: Any
 ) -> AsyncIterator[Process]:
     """The etcd operator at work in one namespace, in this process."""
-    chosen: dict[str, Any] = {
-        "namespaces": (namespace,),
-        "lease_namespace": namespace,
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        **LEASE,
-        **settings,
-    }
-    wanted = Settings(**chosen)
+    wanted = settings_in(namespace, **settings)
     etcd = operator(wanted)
     if tune is not None:
         tune.also(etcd.reconcilers)
-    process = Process([etcd], wanted, from_kubeconfig(api_server.kubeconfig()))
-    task = asyncio.create_task(process.main())
-    try:
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with at_work([etcd], wanted, access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 @pytest.fixture

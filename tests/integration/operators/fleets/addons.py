@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
-from tests.integration.conftest import LEASE
+from tests.integration.at_work import at_work, settings_in
 from tests.integration.operators.fleets.conftest import CLUSTER, LIMIT, OLD
 
 from kok.api.cluster.addon import Addon
@@ -19,7 +19,6 @@ from kok.operators.cluster.addon.many.dispatch import AddonsReconciler
 from kok.operators.cluster.addon.many.reconcile import ManyAddonsReconciler
 from kok.runtime.controller.reconciler import DONE, Done, Key, OperatorSpec, Pass, Result, Wake
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 ADDON = Addon.info.kind
 SOURCE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
@@ -66,24 +65,10 @@ class Acted:
 @asynccontextmanager
 async def keeping(access: Access, acted: Acted, *namespaces: str) -> AsyncIterator[Process]:
     """What looks after Addons alone, in this process."""
-    chosen: dict[str, Any] = {
-        "namespaces": namespaces,
-        "lease_namespace": namespaces[0],
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        "resync": 3600.0,
-        **LEASE,
-    }
     both = AddonsReconciler(cast("Any", acted), ManyAddonsReconciler())
-    process = Process([OperatorSpec("cluster", (both,))], Settings(**chosen), access)
-    task = asyncio.create_task(process.main())
-    try:
+    wanted = settings_in(*namespaces, resync=3600.0)
+    async with at_work([OperatorSpec("cluster", (both,))], wanted, access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 class Addons:

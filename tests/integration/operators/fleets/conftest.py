@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from e2e.polling import eventually
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import CRDS, LEASE, install_crds
+from tests.integration.at_work import at_work, settings_in
+from tests.integration.conftest import CRDS, install_crds
 
 from kok.api import Cluster, FleetUpgrade
 from kok.api.meta import Manifest
@@ -24,7 +25,6 @@ from kok.operators.cluster.fleetupgrade.reconcile import FleetUpgradeReconciler
 from kok.operators.cluster.wakeups import Wakeups
 from kok.runtime.controller.reconciler import OperatorSpec
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 from kok.versions.knowledge import Releases
 
 LIMIT = 120.0
@@ -50,25 +50,9 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Process]:
     """What looks after FleetUpgrades alone, in some namespaces, in this process."""
-    chosen: dict[str, Any] = {
-        "namespaces": namespaces,
-        "lease_namespace": namespaces[0],
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        **LEASE,
-        **settings,
-    }
-    wanted = Settings(**chosen)
     spec = OperatorSpec("cluster", (FleetUpgradeReconciler(releases, wakeups or Wakeups()),))
-    process = Process([spec], wanted, access)
-    task = asyncio.create_task(process.main())
-    try:
+    async with at_work([spec], settings_in(*namespaces, **settings), access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
-from tests.integration.conftest import LEASE, PATIENCE, run_out
+from tests.integration.at_work import at_work, chosen_in, settings_in
+from tests.integration.conftest import PATIENCE, run_out
 from tests.integration.operators.machine.business import KEY, LIMIT, to
 from tests.integration.rights import in_force
 from tests.unit.operators.machine.sshd import FakeHost, fake_host
@@ -28,7 +29,6 @@ from kok.operators.machine import operator
 from kok.operators.machine.node.cluster_connections import ClusterConnection, ClusterConnections
 from kok.pki import encode
 from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 MACHINE, KUBENODE = Machine.info.kind, KubeNode.info.kind
 COMPONENT, HOST = Component.info.kind, Host.info.kind
@@ -40,31 +40,13 @@ def condition(manifest: Manifest | None, type_: str = "Ready") -> dict[str, Any]
     return next((c for c in conditions if c["type"] == type_), {})
 
 
-def settings_of(namespace: str, **changes: Any) -> dict[str, Any]:
-    """Settings of an operator that works in one namespace."""
-    return {
-        "namespaces": namespace,
-        "lease_namespace": namespace,
-        "http_host": "127.0.0.1",
-        "http_port": 0,
-        "backoff_min": 0.2,
-        **LEASE,
-        **changes,
-    }
-
-
 @asynccontextmanager
 async def running(api_server: ApiServer, namespace: str) -> AsyncIterator[Process]:
     """The machine operator at work in a namespace, in this process."""
-    wanted = Settings(**settings_of(namespace))
-    process = Process([operator(wanted)], wanted, from_kubeconfig(api_server.kubeconfig()))
-    task = asyncio.create_task(process.main())
-    try:
+    wanted = settings_in(namespace)
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with at_work([operator(wanted)], wanted, access) as process:
         yield process
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 class OperatorProcess:
@@ -80,8 +62,8 @@ class OperatorProcess:
             "KUBECONFIG": str(kubeconfig),
             # A successor looks at the Lease of one that was killed soon enough.
             **{
-                f"KOK_{key.upper()}": str(value)
-                for key, value in settings_of(namespace, lease_renew=2.0).items()
+                f"KOK_{key.upper()}": namespace if key == "namespaces" else str(value)
+                for key, value in chosen_in(namespace, lease_renew=2.0).items()
             },
         }
         self._process: asyncio.subprocess.Process | None = None

@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 from tests.integration.apiserver import ApiServer
+from tests.integration.at_work import at_work, settings_in
 from tests.integration.operators.machine.conftest import (
     KUBENODE,
-    LIMIT,
     MACHINE,
     World,
     condition,
-    settings_of,
 )
 from tests.integration.operators.machine.test_kubenodes import cluster, spec, sums
 
@@ -33,8 +32,6 @@ from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.settings import MachineSettings
 from kok.runtime.clock import SystemClock
 from kok.runtime.controller.reconciler import OperatorSpec
-from kok.runtime.process.main import Process
-from kok.runtime.settings import Settings
 
 NAMES = ("workers-w1", "workers-w2", "workers-w3")
 POLICY = {"onFailure": "Rollback"}
@@ -43,19 +40,13 @@ POLICY = {"onFailure": "Rollback"}
 @asynccontextmanager
 async def kubenodes(api_server: ApiServer, namespace: str) -> AsyncIterator[None]:
     """The part of the operator that looks after KubeNodes."""
-    wanted = Settings(**settings_of(namespace))
     lists = MachineLists(SystemClock().monotonic)
     alone = OperatorSpec(
         name="machine", reconcilers=(KubeNodeReconciler(MachineSettings(), lists),)
     )
-    process = Process([alone], wanted, from_kubeconfig(api_server.kubeconfig()))
-    task = asyncio.create_task(process.main())
-    try:
+    access = from_kubeconfig(api_server.kubeconfig())
+    async with at_work([alone], settings_in(namespace), access):
         yield
-    finally:
-        process.stop.set()
-        async with asyncio.timeout(LIMIT):
-            await task
 
 
 class Players:

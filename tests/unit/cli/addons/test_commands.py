@@ -222,6 +222,8 @@ async def test_what_is_not_ready_in_time_is_told(api: FakeApi, run: Run) -> None
     [
         (("install", "demo"), "say which addon to install, or --all"),
         (("install", "demo", "coredns", "--all"), "say which addon to install, or --all"),
+        (("install", "demo", "coredns", "--chart", "oci://x/y"), "or --chart"),
+        (("install", "demo", "coredns", "--version", "1"), "are for a chart of your own"),
         (("install", "demo", "--all", "--set", "a=b"), "values are one addon's"),
         (("upgrade", "demo", "coredns"), "say what to change"),
         (("install", "demo", "coredns", "--set", "a"), "write it as name=value"),
@@ -277,6 +279,32 @@ async def test_an_own_addon_is_upgraded_and_removed_as_an_object(api: FakeApi, r
     code, _, _ = await run("addons", "remove", "demo", "mine", "--yes", "--timeout", "0")
     assert code == 0
     assert path not in api.objects
+
+
+async def test_an_addon_whose_status_is_written_meanwhile_is_upgraded_nevertheless(
+    api: FakeApi, run: Run
+) -> None:
+    put(api)
+    own = addon("mine", source={"inline": INLINE}, values={"a": 1})
+    path = f"{ADDONS}/mine"
+    api.put(path, own)
+    tries = 0
+
+    async def patched(request: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        sent = {one["path"]: one["value"] for one in await request.json()}
+        if tries == 1:
+            api.put(path, {**own, "spec": {**own["spec"], "values": {"a": 1, "theirs": 2}}})
+        if sent["/metadata/resourceVersion"] != api.objects[path]["metadata"]["resourceVersion"]:
+            return refusal(409, "Conflict", "the object has been modified")
+        made = {**own, "spec": {**own["spec"], "values": sent["/spec/values"]}}
+        return web.json_response(api.put(path, made))
+
+    api.script("PATCH", "addons/mine$", patched)
+    code, _, err = await run("addons", "upgrade", "demo", "mine", "--set", "a=3", "--timeout", "0")
+    assert (code, err) == (0, "")
+    assert api.objects[path]["spec"]["values"] == {"a": 3, "theirs": 2}
 
 
 async def test_an_own_addon_whose_values_its_template_lacks_stays_as_it_is(
@@ -368,7 +396,7 @@ async def test_a_removal_is_confirmed_and_waited_for(
     api.put(f"{ADDONS}/mine", needs)
     asked = await asyncio.to_thread(kok, "addons", "remove", "demo", "flannel", input="n\n")
     assert asked.exit_code == 1
-    assert "flannel: all objects of things.example.org go with it" in asked.stdout
+    assert "flannel: all objects of things.example.org go with it, unless" in asked.stdout
     assert "flannel: Addon ns/mine depends on it" in asked.stdout
     assert "flannel: it is the network of a cluster with 2 nodes" in asked.stdout
     assert "remove flannel and its 4 objects in Cluster ns/demo? [y/N]" in asked.stdout

@@ -233,7 +233,9 @@ class BundleRenderer:
     ) -> Bundle:
         found = await self._sources.find(kube, addon)
         name = f"artifact {source.reference.partition('@')[0]}"
-        job = ArtifactJob(name, found.digest, context, values, addon.name)
+        job = ArtifactJob(
+            name=name, digest=found.digest, context=context, values=values, addon=addon.name
+        )
         made = self._known(addon.namespace, job.key())
         if made is None:
             whole = replace(job, archive=await self._sources.archive(kube, addon, found))
@@ -264,7 +266,7 @@ class BundleRenderer:
             raise _too_much(error) from None
         except Unfinished as error:
             raise Wait(
-                reasons.TEMPLATE_INVALID, f"rendering {error}; it is tried again", 30.0
+                reasons.RENDERING_UNFINISHED, f"rendering {error}; it is tried again", 30.0
             ) from None
         return _manifests(made) or []
 
@@ -313,6 +315,6 @@ async def _templates(kube: Kube, addon: Addon) -> list[Template]:
     if not data:
         state = "does not exist" if live is None else "is empty"
         raise Wait(
-            reasons.SOURCE_MISSING, f"{where} {state}; put manifests into its data", LOOK_AGAIN
+            reasons.CONFIG_MAP_MISSING, f"{where} {state}; put manifests into its data", LOOK_AGAIN
         )
     return [Template(f"{where}, key {key}", data[key]) for key in sorted(data)]

@@ -72,7 +72,10 @@ class Removal:
             async with asyncio.timeout(REMOVAL_WITH_CLUSTER.total_seconds()):
                 kube, entries = p.guarded(connection.kube), p.status.inventory
                 due = _due(len(removal_steps(entries)), waited, limit)
-                p.status.inventory = await remove(kube, entries, p.obj.name, due=due)
+                removed = await remove(kube, entries, p.obj.name, due=due)
+                p.status.inventory = removed.left
+                if removed.released:
+                    p.event(reasons.LEFT_IN_PLACE, removed.told)
         except (KubeError, TimeoutError) as error:
             p.log.info("cannot remove the addon's objects", error=str(error))
             if cluster.deleting and isinstance(error, Unreachable | TimeoutError):

@@ -14,6 +14,7 @@ from kok.operators.machine.machine import install_plan, joining, surveying
 from kok.operators.machine.machine.observe import rival
 from kok.operators.machine.machine.operations import adopted, adoption, prefetch, reboot, update
 from kok.operators.machine.machine.operations.host_steps import (
+    LOOK,
     AwaitJobs,
     Install,
     NoteReboots,
@@ -66,6 +67,8 @@ class Decision:
     """Components that are left as they were found when the host was adopted."""
     adopting: bool = False
     """Whether the host is to be adopted first, so that it is not this Machine's yet."""
+    stands: Verdict | None = None
+    """Why nothing could be done by what was last seen of the host, while it is looked at again."""
 
     @property
     def ours(self) -> Mapping[str, Rendered]:
@@ -74,7 +77,7 @@ class Decision:
 
     def refused(self, among: Collection[str]) -> Verdict | None:
         """Why nothing can be done until something else changes, if for one of these reasons."""
-        refusal = self.step.refusal
+        refusal = self.step.refusal or self.stands
         return refusal if refusal is not None and refusal.reason in among else None
 
 
@@ -136,11 +139,7 @@ def _compared(
     fetches = bool(lacking)
     findings = tuple(_findings(view, survey, wanted, fetches=fetches, adopting=adopting))
     step: Step | None
-    if view.doing:
-        step = Step()
-    elif view.monotonic - surveying.seen(view.memory) >= surveying.keeps(view, findings):
-        step = Step(SurveyHost(request))
-    elif adopting:
+    if adopting:
         step = _another_host(view, survey) or adoption.step(view, survey, wanted)
     else:
         step = _use(view, survey, findings) or _called_off(view, wanted, off)
@@ -151,6 +150,13 @@ def _compared(
             step = joins if step is None or joins.call is not None else step
         if step.idle:
             step = _at_rest(view, step, findings, lacks=bool(lacking))
+    stale = view.monotonic - surveying.seen(view.memory) >= surveying.keeps(view, findings)
+    # What was in the way is, until the host was seen without it.
+    stands = step.refusal if view.doing == LOOK or (stale and not view.doing) else None
+    if view.doing:
+        step = Step()
+    elif stale:
+        step = Step(SurveyHost(request))
     return Decision(
         step,
         True,
@@ -162,6 +168,7 @@ def _compared(
         drift=drifted,
         held=held,
         adopting=adopting,
+        stands=stands,
     )
 
 

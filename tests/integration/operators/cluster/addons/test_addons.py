@@ -154,7 +154,7 @@ async def test_an_addon_from_a_config_map_and_one_without_a_cluster(
                 "spec": {"cluster": "shop", "source": {"configMap": "templates"}},
             }
         )
-        missing = await workspace.until_reason("SourceMissing", "mapped", kind=ADDON)
+        missing = await workspace.until_reason("ConfigMapMissing", "mapped", kind=ADDON)
         assert f"ConfigMap {namespace}/templates does not exist" in condition(missing)["message"]
         await workspace.kube.create(
             {

@@ -89,7 +89,7 @@ async def test_a_chart_and_an_artifact_live_through_what_repositories_do(
             told = await workspace.until_reason("ValuesMissing", "web", kind=ADDON)
             assert f"Secret {namespace}/words" in condition(told)["message"]
             await secret(workspace, "words", **{"values.yaml": "word: secret-word-1"})
-            told = await workspace.until_reason("SourceMissing", "web", kind=ADDON)
+            told = await workspace.until_reason("SecretMissing", "web", kind=ADDON)
             assert f"Secret {namespace}/login does not exist" in condition(told)["message"]
             await secret(workspace, "login", username="me", password="pass-word-1")
             made = await workspace.until_reason("AsWanted", "web", kind=ADDON)

@@ -120,8 +120,9 @@ async def test_a_process_that_came_to_no_end_is_tried_again(
     async def killed(*_: object) -> None:
         raise Unfinished("ended with -9")
 
-    with pytest.raises(Wait, match="rendering ended with -9; it is tried again"):
+    with pytest.raises(Wait, match="rendering ended with -9; it is tried again") as caught:
         await made(kube, renderer(killed), CONFIGMAP % "1")
+    assert caught.value.reason == "RenderingUnfinished"
 
 
 async def test_what_runs_into_itself_is_not_rendered_again(kube: Kube) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.unit.operators.machine import builders
@@ -234,6 +235,21 @@ def test_a_host_in_use_fails_the_preflight() -> None:
     assert conditions["PreflightPassed"] == ("False", "HostInUse")
     assert conditions["Ready"] == ("False", "HostInUse")
     assert status.phase == "Failed"
+
+
+@pytest.mark.parametrize("looking", [{"doing": "look"}, {"monotonic": 1100.0}])
+def test_what_is_in_the_way_of_a_host_is_told_while_it_is_looked_at_again(
+    looking: dict[str, Any],
+) -> None:
+    # Its kubelet, which serves somebody else, holds the ports as well.
+    memory = seen(mine=False, complete=False, ports=frozenset({10248, 10250}))
+    assert memory.survey
+    owner = Owner("uid-9", "team-b/other", "team-b/blog", "elsewhere")
+    memory.survey = replace(memory.survey, owner=owner)
+    memory.surveyed = 1000.0
+    told = [shown(machine_view(memory=memory, **each)) for each in ({}, looking)]
+    assert [conditions["PreflightPassed"] for _, conditions in told] == [("False", "HostInUse")] * 2
+    assert message(told[0][0]) == message(told[1][0])
 
 
 def test_preflight_warnings_are_shown_and_keep_nobody() -> None:

@@ -24,6 +24,7 @@ from kok.kube.client import Kube
 from kok.kube.errors import Conflict, KubeError, Unreachable, without_traceback
 from kok.kube.objects.drift import DIFFERENCES, differences
 from kok.operators.cluster import reasons
+from kok.operators.cluster.addon.applying.holders import as_marked, begin, confirmed, is_holder
 from kok.operators.cluster.addon.applying.ignored import (
     Pointer,
     pointers_for,
@@ -144,8 +145,10 @@ async def _bring(kube: Kube, intent: Manifest, terms: Terms) -> Brought:
     if seen is None:
         if terms.settled and _ends_by_itself(intent):
             return Brought()
-        made = await _sent(kube, _stamped(intent, pointers or ()), intent, terms, ours=False)
-        return Brought(made)
+        want = _stamped(intent, pointers or ())
+        if is_holder(intent):
+            want = await begin(kube, want, terms.addon)
+        return Brought(await _sent(kube, want, intent, terms, ours=False))
     if seen.fine or pointers is None:
         return Brought(seen.health)
     if seen.drifted and not kube.repairs.allows(seen.uid):
@@ -179,6 +182,8 @@ def _seen(
         # What is left to do about it is done once it is gone.
         return _Seen(health, ours, True, uid, intent)
     want = _stamped(intent, pointers or ())
+    if ours:
+        want = as_marked(live, want, terms.addon, terms.gone)
     if pointers:
         want = with_values_of(live, want, pointers)
         # What was changed meanwhile must not be set back.
@@ -203,6 +208,8 @@ async def _sent(
     """Applies it; only what is ours already is taken from others."""
     try:
         live = await kube.apply(want, force=ours)
+        if not ours and is_holder(want):
+            live = await confirmed(kube, live, want)
     except Conflict as error:
         if ours or not error.details.get("causes"):
             raise

@@ -108,7 +108,10 @@ class Rollout:
         done: Installed,
     ) -> None:
         with unreachable_as_wait(self._p):
-            left = await remove(kube, stale, self._p.obj.name)
+            removed = await remove(kube, stale, self._p.obj.name)
+        if removed.released:
+            self._p.event(reasons.LEFT_IN_PLACE, removed.told)
+        left = removed.left
         self._p.status.inventory = merge_inventory(left, known)
         if left:
             self.look_again = GOING

@@ -29,14 +29,13 @@ from kok.operators.cluster.addon.many.plan import (
     waves_of,
 )
 from kok.operators.cluster.addon.many.view import Child, ManyDecision, ManyView
+from kok.operators.cluster.addon.prospects import HOPELESS
 from kok.operators.cluster.staging.standing import Standing
 from kok.operators.cluster.staging.waves import Waves
 from kok.runtime.controller.errors import Invalid
 
 NAMED = 5
 """Clusters that a sentence names at most."""
-HOPELESS = frozenset({reasons.TEMPLATE_INVALID, reasons.VALUES_INVALID, reasons.OBJECT_TAKEN})
-"""What an Addon says that nothing but another spec mends: its Cluster has failed at once."""
 PAUSED = "spec.paused is true: no further Cluster gets anything; those under way go on"
 
 

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import tarfile
 import zlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 UNPACKED_MOST: Final = 48 * 2**20
 """Bytes that an archive may unpack to: a few kilobytes can become any number of them."""
 FILE_MOST: Final = 5 * 2**20
 """Bytes of one file; Helm takes no larger ones of a chart."""
 FILES_MOST: Final = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveJob:
+    """All that the rendering of what is in an archive depends on."""
+
+    digest: str
+    """Of the archive."""
+    values: Mapping[str, Any]
+    addon: str
+    archive: bytes = field(default=b"", repr=False)
+
+    def key(self) -> str:
+        """The same for the same work."""
+        made_of = replace(self, archive=b"", values={})
+        text = f"{made_of!r} {json.dumps(self.values, sort_keys=True)}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class BadArchive(Exception):

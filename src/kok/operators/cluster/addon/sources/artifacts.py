@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
@@ -13,7 +12,7 @@ import yaml
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.context import TemplateContext
 from kok.operators.cluster.addon.render import Loader, Template, render
-from kok.operators.cluster.addon.sources.archives import BadArchive, files
+from kok.operators.cluster.addon.sources.archives import ArchiveJob, BadArchive, files
 from kok.operators.cluster.addon.sources.schemas import schema_problem
 from kok.runtime.controller.errors import Invalid
 
@@ -24,23 +23,13 @@ _TEMPLATE: Final = ".j2"
 _VALUES, _SCHEMA = "values.yaml", "values.schema.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactJob:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactJob(ArchiveJob):
     """All that a rendering depends on."""
 
     name: str
     """Of the artifact, for sentences."""
-    digest: str
     context: TemplateContext
-    values: Mapping[str, Any]
-    addon: str
-    archive: bytes = field(default=b"", repr=False)
-
-    def key(self) -> str:
-        """The same for the same work."""
-        made_of = replace(self, archive=b"", values={})
-        text = f"{made_of!r} {json.dumps(self.values, sort_keys=True)}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def render_artifact(job: ArtifactJob) -> dict[str, Any]:

@@ -8,7 +8,6 @@ and not by helm, which would fetch what a schema refers to. `lookup` finds nothi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import yaml
@@ -24,7 +23,7 @@ import yaml
 from kok.api.meta import Manifest
 from kok.operators.cluster import reasons
 from kok.operators.cluster.addon.render import MAX_OUTPUT, Loader, finished, manifests_of
-from kok.operators.cluster.addon.sources.archives import BadArchive, files
+from kok.operators.cluster.addon.sources.archives import ArchiveJob, BadArchive, files
 from kok.operators.cluster.addon.sources.hooks import without_hooks
 from kok.operators.cluster.addon.sources.schemas import schema_problem
 from kok.runtime.controller.errors import Invalid
@@ -46,31 +45,20 @@ _KUBE_VERSION: Final = "chart requires kubeVersion"
 _ERROR_MOST: Final = 600
 
 
-@dataclass(frozen=True, slots=True)
-class ChartJob:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartJob(ArchiveJob):
     """All that a rendering depends on."""
 
     helm: str
     """Path of the program."""
     chart: str
     """Its name and version, for sentences."""
-    digest: str
-    """Of the archive."""
     release: str
     namespace: str
     create_namespace: bool
     kubernetes: str
     api_versions: tuple[str, ...]
-    values: Mapping[str, Any]
     hooks: Literal["Refuse", "Ignore"]
-    addon: str
-    archive: bytes = field(default=b"", repr=False)
-
-    def key(self) -> str:
-        """The same for the same work."""
-        made_of = replace(self, archive=b"", values={})
-        text = f"{made_of!r} {json.dumps(self.values, sort_keys=True)}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def render_chart(job: ChartJob) -> dict[str, Any]:

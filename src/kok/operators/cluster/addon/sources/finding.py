@@ -281,7 +281,7 @@ class _Search:
         live = await self._kube.get(kinds.SECRET, secret, self._namespace)
         if live is None:
             text = f"{where} does not exist, which {field}.secret names; create it"
-            raise Wait(reasons.SOURCE_MISSING, text, MISSING_AGAIN)
+            raise Wait(reasons.SECRET_MISSING, text, MISSING_AGAIN)
         try:
             data = {k: base64.b64decode(str(v)) for k, v in (live.get("data") or {}).items()}
             found = login_of(data, host)

@@ -33,6 +33,9 @@ from kok.runtime.controller.reconciler import Pass
 from kok.runtime.operations.action import Action
 from kok.workload.csr import by_token
 
+LOOK = "look"
+"""What a session is doing while the host is looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
@@ -126,7 +129,7 @@ class SurveyHost(HostStep):
     async def run(self, context: StepContext) -> None:
         """Begins it."""
         if context.client is not None:
-            context.session.start("look", context.client.look(self.request), context.p.wake)
+            context.session.start(LOOK, context.client.look(self.request), context.p.wake)
 
 
 @dataclass(frozen=True, slots=True)

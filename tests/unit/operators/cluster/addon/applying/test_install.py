@@ -99,13 +99,13 @@ async def test_what_was_applied_last_goes_first_and_the_rest_waits_for_it(
     path = f"{MAPS}/schema"
     api.put(path, {**api.objects[path], "metadata": {**api.objects[path]["metadata"], **HELD}})
 
-    left = await remove(kube, entries, "mine")
+    left = (await remove(kube, entries, "mine")).left
     assert [one.name for one in left] == ["schema", "database"]
     assert f"{APPS}/database" in api.objects
     assert "deletionTimestamp" in api.objects[path]["metadata"]
 
     api.drop(path)
-    assert await remove(kube, left, "mine") == []
+    assert (await remove(kube, left, "mine")).left == []
     assert api.objects == {}
 
 
@@ -113,7 +113,7 @@ async def test_what_holds_on_does_not_keep_the_rest_for_ever(api: FakeApi, kube:
     entries = await applied(api, kube, FIRST, SECOND)
     path = f"{MAPS}/schema"
     api.put(path, {**api.objects[path], "metadata": {**api.objects[path]["metadata"], **HELD}})
-    left = await remove(kube, entries, "mine", due=2)
+    left = (await remove(kube, entries, "mine", due=2)).left
     assert [one.name for one in left] == ["schema"]
     assert list(api.objects) == [path]
 
@@ -126,12 +126,12 @@ async def test_a_namespace_that_goes_is_not_waited_for(api: FakeApi, kube: Kube)
     going = {**api.objects["/api/v1/namespaces/home"]["metadata"]}
     going["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     api.put("/api/v1/namespaces/home", {**home, "metadata": going})
-    assert await remove(kube, entries, "mine") == []
+    assert (await remove(kube, entries, "mine")).left == []
 
 
 async def test_what_a_chart_keeps_stays(api: FakeApi, kube: Kube) -> None:
     kept = an_object("v1", "ConfigMap", "kept")
     kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     entries = await applied(api, kube, kept, FIRST)
-    assert await remove(kube, entries, "mine") == []
+    assert (await remove(kube, entries, "mine")).left == []
     assert list(api.objects) == [f"{MAPS}/kept"]
