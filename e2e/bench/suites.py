@@ -13,7 +13,7 @@ from e2e.bench.earlier import earlier
 from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
-from e2e.bench.inside import konnectivity
+from e2e.bench.inside import addons, konnectivity, many_addons
 from e2e.bench.machine import adopted, nodes, recovery
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
@@ -120,6 +120,7 @@ SUITES: dict[str, Suite] = {
     "fleet": fleet,
     "fairness": fairness.fairness,
     "konnectivity": konnectivity.tunnel,
+    "addons-node": addons.node,
     "earlier": earlier,
     "upgrade-one": upgraded_one.one,
     "upgrade-fleet": upgraded_fleet.fleet,
@@ -139,11 +140,12 @@ ALONE: dict[str, Alone] = {
     "store": store.store,
     "upgrade-standins": upgraded_standins.standins,
     "machine-hosts": simulated.hosts,
+    "addons-many": many_addons.at_rest,
 }
 """What brings a lab of its own or needs none, and is to have the machine for itself."""
 GROUPS = {
     subject: tuple(name for name in {**ALONE, **SUITES} if name.startswith(f"{subject}-"))
-    for subject in ("etcd", "machine", "upgrade")
+    for subject in ("addons", "etcd", "machine", "upgrade")
 }
 """Several that are measured under one name: all whose name begins with it."""
 RARE = ("earlier", "machine-recovery")

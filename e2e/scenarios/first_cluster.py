@@ -1,8 +1,8 @@
 """From nothing to a business cluster, a second cluster, and back to nothing.
 
 The demo, then what must hold of it: applying the same file again changes nothing, what is deleted
-by hand comes back, a tunnel into the cluster comes and goes, a deleted Machine leaves a host that can
-join again, services of a host that are killed or hang come back, a change of software goes over two
+by hand comes back, an addon and a tunnel into the cluster come and go, a deleted Machine leaves a host that
+can join again, services of a host that are killed or hang come back, a change of software goes over two
 nodes behind a canary, and deleting everything leaves nothing behind, neither in the meta cluster nor on
 the hosts.
 """
@@ -22,7 +22,7 @@ from e2e.framework.follow import Predicate, condition, has, is_not, until
 from e2e.framework.report import Report
 from e2e.framework.rights import nothing_was_refused
 from e2e.polling import eventually
-from e2e.stories import tunnel
+from e2e.stories.inside import addons, tunnel
 from e2e.stories.one_at_a_time import one_after_the_other
 from kok.api import Addon, Cluster, Component, EtcdCluster, KubeNode, Machine
 from kok.api.meta import Manifest
@@ -66,7 +66,7 @@ async def run(report: Report) -> None:
         await first_cluster(w, namespace=NAMESPACE, worker=WORKER)
         await same_file_again(w)
         await tunnel.served(w)
-        await asyncio.gather(other_team(w), tunnel.comes_and_goes(w, NAMESPACE, CLUSTER, WORKER))
+        await asyncio.gather(other_team(w), what_is_inside(w))
         await children_come_back(w)
         await machine_leaves_and_joins_again(w)
         await asyncio.gather(services_come_back(w), another_node(w))
@@ -122,6 +122,12 @@ async def other_team(w: Environment) -> None:
         left = await _left(w, OTHER)
         if left:
             raise AssertionError(f"deleting the other cluster left {left}")
+
+
+async def what_is_inside(w: Environment) -> None:
+    """One after the other: without its API server nothing is known of what a Cluster runs."""
+    await addons.come_and_go(w, NAMESPACE, CLUSTER)
+    await tunnel.comes_and_goes(w, NAMESPACE, CLUSTER, WORKER)
 
 
 async def children_come_back(w: Environment) -> None:

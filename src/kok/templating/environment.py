@@ -94,14 +94,35 @@ def _compiled(text: str) -> jinja2.Template:
     return _ENVIRONMENT.from_string(text)
 
 
+def _unwritable(value: Any) -> Any:
+    """Raises `UndefinedError` with the name of what nobody gave, `TypeError` for anything else."""
+    if isinstance(value, jinja2.Undefined):
+        str(value)
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written")
+
+
+class _Dumper(yaml.SafeDumper):
+    """One that names what is not there."""
+
+
+_Dumper.add_multi_representer(jinja2.Undefined, lambda _, value: _unwritable(value))
+
+
+def _dump(value: Any) -> str:
+    made: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, sort_keys=True, width=10**6
+    )
+    return made
+
+
+def _json(value: Any, *, ascii_only: bool) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=ascii_only, default=_unwritable)
+
+
 def _yaml(value: Any, indent: int = 0) -> str:
-    text = yaml.safe_dump(value, default_flow_style=False, sort_keys=True, width=10**6).rstrip()
+    text = _dump(value).rstrip()
     text = text.removesuffix("\n...")
     return text.replace("\n", "\n" + " " * indent)
-
-
-def _to_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=True, default_flow_style=False, width=10**6)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,9 +147,9 @@ def _environment() -> jinja2.Environment:
     del environment.globals["lipsum"]
     environment.filters |= {
         "yaml": _yaml,
-        "to_yaml": _to_yaml,
-        "json": lambda value: json.dumps(value, sort_keys=True),
-        "to_json": lambda value: json.dumps(value, sort_keys=True, ensure_ascii=False),
+        "to_yaml": _dump,
+        "json": lambda value: _json(value, ascii_only=True),
+        "to_json": lambda value: _json(value, ascii_only=False),
         "b64encode": lambda text: base64.b64encode(str(text).encode()).decode(),
         "sha256": lambda text: hashlib.sha256(str(text).encode()).hexdigest(),
         "sh": lambda value: shlex.quote(str(value)),

@@ -46,6 +46,15 @@ def test_what_nobody_gave_is_an_error_of_its_own() -> None:
     assert told.value.undefined
 
 
+@pytest.mark.parametrize("name", ["json", "to_json", "yaml", "to_yaml"])
+def test_a_filter_names_what_nobody_gave(name: str) -> None:
+    for value in ("nope", "{'inside': [nope]}"):
+        with pytest.raises(TemplateError, match="'nope' is undefined") as told:
+            render(f"one\n{{{{ {value} | {name} }}}}", {})
+        assert told.value.undefined
+        assert told.value.line == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -26,6 +26,8 @@ BOOKMARKS = 50.0
 GOES = 0.2
 """Seconds that connections get at a restart."""
 METRICS = "process_start_time_seconds 1.0\n"
+WRITES = "standin_writes_total"
+"""How often it was asked to store something, among its metrics."""
 _KEPT = ("uid", "creationTimestamp", "generation")
 Place = tuple[str, str]
 """Namespace, empty where there is none, and name."""
@@ -113,6 +115,7 @@ class BusinessAPI:
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         self.objects = Objects()
+        self.writes = 0
         self._host, self._port, self._context = host, port, context
         self._runner: web.ServerRunner | None = None
 
@@ -135,7 +138,7 @@ class BusinessAPI:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/metrics":
-            return web.Response(text=METRICS)
+            return web.Response(text=f"{METRICS}{WRITES} {self.writes}\n")
         target = Target.of(request.path)
         if target is None:
             return _refusal(404, "NotFound", request.path)
@@ -144,6 +147,7 @@ class BusinessAPI:
         if request.method in {"GET", "DELETE"}:
             do = self.objects.get if request.method == "GET" else self.objects.take
             return _answer(do(target), target)
+        self.writes += 1
         return self._write(request.method, target, json.loads(await request.read()), request)
 
     def _write(

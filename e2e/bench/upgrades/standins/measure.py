@@ -54,7 +54,7 @@ async def standins(count: int = CLUSTERS) -> AsyncIterator[Figure]:
         home = Path(folder)
         async with meta(home) as kubeconfig, await client(kubeconfig, "bench") as kube:
             await furnish(kube, [LEASES, *dict.fromkeys(namespace for namespace, _ in places)])
-            async with _stand_ins(home, kubeconfig), operator(home, kubeconfig) as running:
+            async with stand_ins(home, kubeconfig), operator(home, kubeconfig) as running:
                 made = await running.beside(_make(kube, places))
                 yield figure(
                     "upgrade-standins-made", made, "s", note=f"{count} Clusters, {EACH} at a time"
@@ -159,7 +159,8 @@ def _few(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
 
 
 @asynccontextmanager
-async def _stand_ins(home: Path, kubeconfig: Path) -> AsyncIterator[None]:
+async def stand_ins(home: Path, kubeconfig: Path) -> AsyncIterator[None]:
+    """All that stands in for the rest of Kubernetes, as a process of its own."""
     module = ("-m", "e2e.bench.upgrades.standins", str(kubeconfig))
     path = {"PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}
     process = await start(Path(sys.executable), *module, log=home / "stand-ins.log", env=path)

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,10 @@ class Operator:
         """MiB at most since `forget_peak`."""
         return self._memory("VmHWM")
 
+    def connections(self) -> int:
+        """Sockets that are open."""
+        return sum(1 for one in self._links() if one.startswith("socket:"))
+
     def forget_peak(self) -> None:
         """From now on the peak is that of what comes."""
         self._proc("clear_refs").write_text("5")
@@ -91,6 +95,12 @@ class Operator:
             raise AssertionError(f"the kernel does not tell {what} of the operator: has it ended?")
         return int(found[1]) / 1024
 
+    def _links(self) -> Iterator[str]:
+        """What the files that it has open are; one may be closed meanwhile."""
+        for one in self._proc("fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                yield str(one.readlink())
+
     def _proc(self, name: str) -> Path:
         return Path(f"/proc/{self.process.pid}/{name}")
 
@@ -107,7 +117,11 @@ def sums(text: str, metric: str, by: str) -> dict[str, int]:
 async def total(session: aiohttp.ClientSession, port: int, metric: str, kind: str) -> float:
     """A metric's value for one kind of object, of an operator that tells its metrics at a port."""
     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
-        text = await answer.text()
+        return of_kind(await answer.text(), metric, kind)
+
+
+def of_kind(text: str, metric: str, kind: str) -> float:
+    """A metric's value for one kind of object, in the text of all metrics."""
     return sum(
         float(value)
         for name, labels, value in _METRIC.findall(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from e2e.bench.upgrades.spending import Spending
 from e2e.bench.upgrades.standins.business import Objects, Target
-from e2e.bench.upgrades.standins.operator import PASSES, REQUESTS, sums
+from e2e.bench.upgrades.standins.operator import PASSES, REQUESTS, of_kind, sums
 
 
 def test_shares_of_the_machine_are_all_of_it() -> None:
@@ -77,3 +77,14 @@ kok_passes_total{end="done",kind="Cluster",operator="cluster"} 7.0
 """
     assert sums(text, REQUESTS, "verb") == {"GET": 4, "PATCH": 1200}
     assert sums(text, PASSES, "kind") == {"Cluster": 7}
+
+
+def test_seconds_of_passes_are_those_of_one_kind() -> None:
+    text = """kok_pass_seconds_bucket{kind="Addon",le="0.01",operator="cluster"} 3.0
+kok_pass_seconds_count{kind="Addon",operator="cluster"} 4.0
+kok_pass_seconds_sum{kind="Addon",operator="cluster"} 0.0125
+kok_pass_seconds_sum{kind="Cluster",operator="cluster"} 9.5
+"""
+    assert of_kind(text, "kok_pass_seconds_sum", "Addon") == 0.0125
+    assert of_kind(text, "kok_pass_seconds_count", "Addon") == 4
+    assert of_kind(text, "kok_pass_seconds_count", "EtcdCluster") == 0

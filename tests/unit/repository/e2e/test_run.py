@@ -10,6 +10,7 @@ from e2e import run
 
 NAMES = {
     *("first-cluster", "shapes", "faults", "hostile", "disaster", "addons", "konnectivity"),
+    "addons-faults",
     *("reports", "reports-control", "reports-hosts", "reports-pods"),
     *("etcd-backup", "etcd-ca", "etcd-corrupt", "etcd-lost", "etcd-members", "etcd-migrate"),
     *("etcd-node", "etcd-quorum", "etcd-rescue", "etcd-restore", "etcd-retained", "etcd-scale"),

@@ -32,18 +32,21 @@ class Removal:
         self._connections = connections
 
     async def step(self) -> Result | Done:
-        """One pass of the clean-up of a deleted Addon; `Wait` says what is still there."""
+        """One pass of the clean-up of a deleted Addon; `Wait` says what is still there.
+
+        However long nobody looked, it is tried once before it is given up.
+        """
         p, addon = self._p, self._p.obj
         cluster = await read_cluster(p.kube, addon)
         began = addon.metadata.deletion_timestamp
         waited = p.now - began if began is not None else timedelta(0)
         limit = REMOVAL if cluster is not None and not cluster.deleting else REMOVAL_WITH_CLUSTER
-        if cluster is not None and waited < limit and await self.remove_all(cluster, waited, limit):
-            raise Wait(
-                reasons.DELETING_ADDONS, f"waiting for {_left(p.status)} to go", _patience(waited)
-            )
-        if cluster is not None and p.status.inventory and waited >= limit:
-            p.event(reasons.GAVE_UP, f"{_left(p.status)} may be left behind", warning=True)
+        if cluster is None or not await self.remove_all(cluster, waited, limit):
+            return DONE
+        left = _left(p.status)
+        if waited < limit:
+            raise Wait(reasons.DELETING_ADDONS, f"waiting for {left} to go", _patience(waited))
+        p.event(reasons.GAVE_UP, f"{left} may be left behind", warning=True)
         return DONE
 
     async def leave(self, cluster: Cluster) -> bool:

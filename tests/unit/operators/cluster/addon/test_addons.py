@@ -388,6 +388,14 @@ async def test_what_cannot_be_removed_in_time_is_named() -> None:
     assert [(e.reason, e.note) for e in p.events] == [("GaveUp", "ConfigMap x may be left behind")]
 
 
+async def test_an_operator_that_comes_back_after_the_time_is_over_still_removes_it() -> None:
+    business = Business()
+    reconciler, p = removing(business, deleted_for=3600)
+    assert await reconciler.finalize(p) is DONE
+    assert business.there == set()
+    assert p.events == []
+
+
 async def test_a_cluster_that_goes_and_no_longer_answers_is_not_waited_for() -> None:
     reconciler, p = removing(Business(Unreachable("no answer")), going=True)
     assert await reconciler.finalize(p) is DONE
