@@ -59,7 +59,7 @@ APPLIED = (
     kinds.STORAGECLASS,
 )
 """Kinds of which there is something among what is applied."""
-SOON, LONG = 300.0, 900.0
+SOON, LONG = 600.0, 900.0
 
 MANY_OBJECTS = f"""\
 {{% for n in range({OBJECTS}) %}}
