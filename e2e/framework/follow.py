@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -123,3 +123,13 @@ async def until_gone(
         raise TooLate(
             f"{kind.kind} {namespace}/{name} still exists after {within:.0f} s: {summary(last)}"
         ) from error
+
+
+async def until_none_left(kube: Kube, inventory: Iterable[Manifest], *, within: float) -> None:
+    """Returns as soon as nothing is there of what an Addon's inventory names; raises `TooLate`."""
+    for one in inventory:
+        namespace = one.get("namespace", "")
+        kind = Kind(
+            one.get("group", ""), one["version"], one["kind"], one["plural"], bool(namespace)
+        )
+        await until_gone(kube, kind, one["name"], namespace, within=within)

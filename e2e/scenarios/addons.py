@@ -1,5 +1,8 @@
 """All built-in addons on a cluster with one node, each doing what it is for; then all removed.
 
+Beside that, in a Cluster without nodes, its network of pods is exchanged for a chart of a user's own, and
+then a node joins (`e2e.stories.inside.cni`).
+
 `kubectl top` answers; a claim is bound, and what a pod writes there outlives it; an Ingress answers outside
 the cluster; a NetworkPolicy blocks and allows; kube-proxy leads to a Service in each of its modes, but for
 those that the kernel cannot do, of which it is told why. Of what is removed nothing is left, neither in the
@@ -8,17 +11,20 @@ API nor on the node.
 
 from __future__ import annotations
 
+import asyncio
+
 from e2e.fixtures import clusters, etcd, userfiles, web
 from e2e.fixtures.business_cluster import kubectl
 from e2e.framework.environment import Environment, environment
-from e2e.framework.follow import Predicate, condition, has, until, until_gone
+from e2e.framework.follow import Predicate, condition, has, until, until_gone, until_none_left
 from e2e.framework.report import Report
 from e2e.framework.rights import enough_rights
 from e2e.lab.images.catalog import BUSYBOX
 from e2e.polling import eventually
+from e2e.stories.inside import cni
 from kok.addons import DEFAULTS, NAMES, TUNNEL_AGENT, builtin_addon
 from kok.api import Addon, KubeNode, names
-from kok.api.meta import Kind, Manifest
+from kok.api.meta import Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 
@@ -37,21 +43,26 @@ SOON, LONG = 180.0, 900.0
 
 async def run(report: Report) -> None:
     """The scenario; it removes what it made, also after a failure of an earlier run."""
-    async with environment(report, meta=1, workers=1) as w:
+    async with environment(report, meta=1, workers=2) as w:
         with report.step("the images of addons are served", "served_s"):
             await w.lab.want_konnectivity()
             await w.lab.want_addons()
         await unled(w)
         async with etcd.fresh_namespaces(w, NAMESPACE, within=LONG), enough_rights(w):
             try:
-                await made(w)
-                await added(w)
-                async with await w.business(NAMESPACE, SHOP) as inside:
-                    await used(w, inside)
-                    await removed(w, inside)
-                await gone(w)
+                await asyncio.gather(all_built_in(w), cni.exchanged(w, NAMESPACE))
             finally:
                 await unled(w)
+
+
+async def all_built_in(w: Environment) -> None:
+    """A Cluster with a node and all of them, from its first pod to its last."""
+    await made(w)
+    await added(w)
+    async with await w.business(NAMESPACE, SHOP) as inside:
+        await used(w, inside)
+        await removed(w, inside)
+    await gone(w)
 
 
 async def made(w: Environment) -> None:
@@ -107,15 +118,7 @@ async def removed(w: Environment, inside: Kube) -> None:
         await clusters.change(w, NAMESPACE, SHOP, addons=[clusters.PROXY])
         for name in FURTHER:
             await w.gone(ADDON, NAMESPACE, names.cluster_addon(SHOP, name), LONG)
-        for one in objects:
-            kind = Kind(
-                one.get("group", ""),
-                one["version"],
-                one["kind"],
-                one["plural"],
-                bool(one.get("namespace")),
-            )
-            await until_gone(inside, kind, one["name"], one.get("namespace", ""), within=SOON)
+        await until_none_left(inside, objects, within=SOON)
         await eventually(lambda: clean(w), SOON, every=0.5)
     await clusters.at_rest(w, NAMESPACE, SHOP)
 

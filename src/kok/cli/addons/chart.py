@@ -1,12 +1,14 @@
-"""An Addon of a chart that is named on the command line. Pure."""
+"""An Addon of a chart that is named on the command line. Pure but for the file of a CA."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from kok import pki
 from kok.addons import NAMES
 from kok.api import names
 from kok.api.cluster.cluster import Cluster
@@ -17,6 +19,8 @@ from kok.cli.query import Refused
 from kok.versions.ranges import parse_range
 
 HOW: Final = "write oci://registry.example/charts/NAME or https://charts.example/stable/NAME"
+LARGEST: Final = 65536
+"""Bytes that a file of CAs may have."""
 _NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -34,6 +38,8 @@ class Chart:
     """Namespace inside the cluster for what names none."""
     secret: str | None = None
     """Secret beside the Addon with credentials for the repository."""
+    ca: str | None = None
+    """File with the CA of the repository's certificate, if it is none of the usual ones."""
 
 
 def addon_of(cluster: Cluster, chart: Chart, values: Mapping[str, Any]) -> Manifest:
@@ -50,6 +56,8 @@ def addon_of(cluster: Cluster, chart: Chart, values: Mapping[str, Any]) -> Manif
         helm |= {"namespace": chart.into, "createNamespace": chart.into != "default"}
     if chart.secret is not None:
         helm["secret"] = chart.secret
+    if chart.ca is not None:
+        helm["ca"] = _pem(chart.ca)
     spec: dict[str, Any] = {"cluster": cluster.name, "source": {"helm": helm}}
     if made := merged({}, values):
         spec["values"] = made
@@ -92,6 +100,18 @@ def _version(version: str | None) -> str:
     except ValueError as error:
         raise Refused(f"--version: {error}") from None
     return version
+
+
+def _pem(file: str) -> str:
+    """The certificates of a file; whatever else is in it is nobody's business."""
+    try:
+        with Path(file).open("rb") as opened:
+            found = pki.split(opened.read(LARGEST + 1))
+    except OSError as error:
+        raise Refused(f"--ca {file} cannot be read: {error.strerror}") from None
+    except pki.PkiError as error:
+        raise Refused(f"--ca {file}: {error}; name a file with a CA's certificate as PEM") from None
+    return b"".join(found).decode()
 
 
 def _check_name(cluster: Cluster, name: str, *, given: bool) -> None:

@@ -95,6 +95,14 @@ def install(
         str | None,
         typer.Option("--secret", help="Secret with credentials for the chart's repository."),
     ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(
+            "--ca",
+            metavar="FILE",
+            help="PEM of the CA of the chart's repository, if it is none of the usual ones.",
+        ),
+    ] = None,
     settings: Settings = None,
     files: Files = None,
     timeout: Timeout = 300.0,
@@ -113,10 +121,10 @@ def install(
         fail("say which addon to install, or --all, or --chart (which is called by --name)")
     if everything and (settings or files):
         fail("values are one addon's: name it in place of --all")
-    of_charts = (version, called, into, secret)
+    of_charts = (version, called, into, secret, ca)
     if chart is None and any(one is not None for one in of_charts):
         fail(
-            "--version, --name, --release-namespace and --secret are for a chart of your own, by "
+            "--version, --name, --release-namespace, --secret and --ca are for a chart of your own, by "
             "--chart; what is built in has the version that goes with its Cluster"
         )
     given = friendly(lambda: values.given(files or (), settings or ()))
@@ -124,7 +132,7 @@ def install(
     if chart is None:
         _end(ask(change.install(cluster, name, given, how)))
     else:
-        asked = Chart(chart, version, called, into, secret)
+        asked = Chart(chart, version, called, into, secret, ca)
         _end(ask(change.install_chart(cluster, asked, given, how)))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tests.unit.cli.addons.test_commands import ADDONS, GIT, addon, put
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi
 
+from kok import pki
 from kok.kube import watch as watching
 
 OCI = ("--chart", "oci://registry.example:5000/charts/ingress", "--version", "^1.2")
@@ -94,6 +97,38 @@ async def test_a_chart_of_a_repository_may_have_another_name(api: FakeApi, run: 
         "chart": "Odd_Name",
         "version": "1.2.3",
     }
+
+
+async def test_of_a_file_with_a_ca_the_certificates_are_sent_and_nothing_else(
+    api: FakeApi, run: Run, tmp_path: Path
+) -> None:
+    put(api)
+    authority = pki.new_ca("charts", datetime(2026, 1, 1, tzinfo=UTC))
+    file = tmp_path / "ca.pem"
+    file.write_bytes(authority.key_pem + authority.cert_pem)
+    code, _, err = await run(
+        "addons", "install", "demo", *OCI, "--ca", str(file), "--timeout", "0", "-n", "ns"
+    )
+    assert (code, err) == (0, "")
+    assert api.objects[MINE]["spec"]["source"]["helm"]["ca"] == authority.cert_pem.decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "cannot be read: No such file"), (b"hello", "name a file with a CA's certificate")],
+)
+async def test_a_file_without_a_ca_is_refused(
+    api: FakeApi, run: Run, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    put(api)
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    code, _, err = await run("addons", "install", "demo", *OCI, "--ca", str(file))
+    assert code == 1
+    assert f"kok: --ca {file}" in err
+    assert sentence in err
+    assert not api.writes
 
 
 async def test_what_waiting_does_not_mend_ends_the_command(api: FakeApi, run: Run) -> None:

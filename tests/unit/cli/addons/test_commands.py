@@ -408,6 +408,18 @@ async def test_a_removal_is_confirmed_and_waited_for(
     assert done.stdout.splitlines()[-1].endswith(" s  flannel: gone")
 
 
+async def test_without_nodes_nobody_is_warned_of_a_network_that_goes(
+    api: FakeApi, run: Run
+) -> None:
+    put(api, nodes=0)
+    api.put(f"{ADDONS}/demo-flannel", addon("demo-flannel"))
+    asked = await asyncio.to_thread(kok, "addons", "remove", "demo", "flannel", input="n\n")
+    assert asked.exit_code == 1
+    assert "remove flannel and its" in asked.stdout
+    assert "network" not in asked.stdout
+    assert not api.writes
+
+
 async def test_nothing_is_removed_where_nobody_answers(api: FakeApi, run: Run) -> None:
     put(api)
     code, _, _ = await run("addons", "remove", "demo", "coredns")
