@@ -57,9 +57,11 @@ async def create(w: Environment, name: str, spec: dict[str, Any]) -> Created:
     begin = time.monotonic()
     try:
         await w.apply(manifest(name, spec))
-        await asyncio.wait_for(_usable(w, name), DEADLINE)
+        async with asyncio.timeout(DEADLINE):
+            await _usable(w, name)
         usable = time.monotonic() - begin
-        return Created(usable, await asyncio.wait_for(volumes, 30.0))
+        async with asyncio.timeout(30.0):
+            return Created(usable, await volumes)
     finally:
         volumes.cancel()
         with contextlib.suppress(asyncio.CancelledError):

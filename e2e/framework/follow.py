@@ -85,7 +85,8 @@ async def until(
         raise AssertionError("a watch never ends")
 
     try:
-        return await asyncio.wait_for(follow(), within)
+        async with asyncio.timeout(within):
+            return await follow()
     except TimeoutError as error:
         state = summary(last) if last else "it does not exist"
         raise TooLate(f"{kind.kind} {namespace}/{name} after {within:.0f} s: {state}") from error
@@ -118,7 +119,8 @@ async def until_gone(
                     seen(f"{kind.kind} {name}: {line}")
 
     try:
-        await asyncio.wait_for(follow(), within)
+        async with asyncio.timeout(within):
+            await follow()
     except TimeoutError as error:
         raise TooLate(
             f"{kind.kind} {namespace}/{name} still exists after {within:.0f} s: {summary(last)}"

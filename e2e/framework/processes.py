@@ -91,7 +91,8 @@ async def _operators(w: Environment) -> AsyncIterator[None]:
         try:
             yield
             process.send_signal(signal.SIGTERM)
-            code = await asyncio.wait_for(process.wait(), STOP_LIMIT)
+            async with asyncio.timeout(STOP_LIMIT):
+                code = await process.wait()
             if code:
                 raise AssertionError(f"kok operator --all ended with {code} when told to stop")
         except BaseException:

@@ -99,7 +99,8 @@ class Work:
         self._lanes = [asyncio.create_task(lane.run()) for lane in wanted]
         await eventually(lambda: all(w.watch.events for w in self._watchers), SET_UP)
         for stream in self._streams.values():
-            await asyncio.wait_for(stream.begun.wait(), POD_RUNS)
+            async with asyncio.timeout(POD_RUNS):
+                await stream.begun.wait()
 
     def _client(self, access: Access, *, http2: bool, fresh: bool = False) -> Client:
         self._clients.append(Client(access, http2=http2, fresh=fresh))

@@ -46,9 +46,11 @@ async def one_after_the_other(w: Environment, namespace: str, within: float) -> 
     turns, listed = OneAtATime(), asyncio.Event()
     following = asyncio.create_task(_follow(w, namespace, turns, listed))
     try:
-        await asyncio.wait_for(listed.wait(), within)
+        async with asyncio.timeout(within):
+            await listed.wait()
         yield
-        await asyncio.wait_for(following, within)
+        async with asyncio.timeout(within):
+            await following
     except TimeoutError as error:
         text = f"not all Machines were changed within {within:.0f} s; under way: {turns.changing}"
         raise TooLate(text) from error

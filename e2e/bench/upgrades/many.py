@@ -44,7 +44,8 @@ async def each(kube: Kube, places: Iterable[Place], holds: Predicate, within: fl
                     return
 
     try:
-        await asyncio.wait_for(follow(), within)
+        async with asyncio.timeout(within):
+            await follow()
     except TimeoutError as error:
         some = ", ".join("/".join(place) for place in sorted(left)[:SHOWN])
         text = f"{len(left)} Clusters are late after {within:.0f} s, {some} among them"

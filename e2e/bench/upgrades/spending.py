@@ -61,7 +61,8 @@ async def spending(kube: Kube) -> AsyncIterator[Spending]:
     following = asyncio.create_task(pods.follow(kube))
     looking = None
     try:
-        await asyncio.wait_for(pods.synced.wait(), 60.0)
+        async with asyncio.timeout(60.0):
+            await pods.synced.wait()
         pods.look(begins=True)
         looking = asyncio.create_task(pods.watch())
         before, own = machine(), sum(os.times()[:4])

@@ -46,7 +46,8 @@ async def drained(w: Environment, inside: Kube, requests: Requests) -> None:
             rolling.kok(w, "rollout", "status", rolling.WORKERS, "-n", NAMESPACE, "-w")
         )
         found = await rolling.told(w, NAMESPACE, rolling.rolled_out("True"))
-        text = await asyncio.wait_for(followed, LONG)
+        async with asyncio.timeout(LONG):
+            text = await followed
     if (batches := found["status"]["rollout"]["batch"]) != 3:
         raise AssertionError(f"four nodes are three batches of 1, 2 and 1, not {batches}")
     if "Draining" not in text or "Done, 4/4" not in text:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 from e2e.load.exchange import Broken, Client
 from e2e.polling import eventually
+from tests import ending
 from tests.integration.apiserver import ApiServer, free_ports
 
 from kok.kube.http.access import Access, from_kubeconfig
@@ -140,11 +141,8 @@ async def balanced(pair: Pair) -> AsyncIterator[Balancer]:
         await all_ready(balancer)
         yield balancer
     finally:
-        looking.cancel()
         server.close()
-        for task in list(balancer._pipes):
-            task.cancel()
-        await asyncio.gather(looking, *balancer._pipes, return_exceptions=True)
+        await ending.ended([looking, *balancer._pipes])
 
 
 async def all_ready(balancer: Balancer) -> None:

@@ -13,6 +13,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from tests.ending import ended
+
 from kok.api.meta import Kind
 from kok.kube import kinds
 from kok.kube.budget.limits import TENANT
@@ -96,9 +98,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Ends all."""
-        for task in self.passes:
-            task.cancel()
-        await asyncio.gather(*self.passes, return_exceptions=True)
+        await ended(self.passes)
         await self.watching.close()
         await self.followed.close()
         await self.machine.close()

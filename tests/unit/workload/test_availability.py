@@ -83,7 +83,8 @@ async def test_a_silent_one_is_asked_until_it_answers() -> None:
     server.follow(ask, lambda: None)
     server.observe("GET", 0)
     server.observe("GET", 0)
-    await asyncio.wait_for(answered.wait(), 60)
+    async with asyncio.timeout(60):
+        await answered.wait()
     await settle()
     assert len(asked) == 3, "one question at a time, and none after the answer"
     await server.close()

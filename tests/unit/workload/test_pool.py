@@ -91,5 +91,6 @@ async def test_a_cluster_that_is_gone_leaves_no_watch_behind(pool: Pool[Client])
 
     assert len(pool) == 0
     assert not client.follows
-    await asyncio.wait_for(pool.close(), 5)
+    async with asyncio.timeout(5):
+        await pool.close()
     assert not client.open

@@ -164,5 +164,6 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     """In order, so that a successor finds the Lease free; by force if that takes too long."""
     with contextlib.suppress(ProcessLookupError, TimeoutError):
         process.terminate()
-        await asyncio.wait_for(process.wait(), ORDERLY)
+        async with asyncio.timeout(ORDERLY):
+            await process.wait()
     await end(process)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.ending import ended
 from tests.integration.apiserver import TIED
 from tests.integration.operators.etcd.container import program
 
@@ -85,11 +86,7 @@ class Jobs:
         """Ends all processes."""
         for run in self._runs.values():
             _end(run)
-            if run.task is not None:
-                run.task.cancel()
-        await asyncio.gather(
-            *(r.task for r in self._runs.values() if r.task is not None), return_exceptions=True
-        )
+        await ended(run.task for run in self._runs.values() if run.task is not None)
 
     def running(self) -> list[str]:
         """Names of Jobs that have processes now."""
@@ -351,11 +348,11 @@ class Jobs:
                 process.send_signal(signal.SIGTERM)
         if run.task is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(run.task), GRACE)
+                async with asyncio.timeout(GRACE):
+                    await asyncio.shield(run.task)
         _end(run)
         if run.task is not None:
-            run.task.cancel()
-            await asyncio.gather(run.task, return_exceptions=True)
+            await ended([run.task])
         meta = run.pod["metadata"]
         await self.kube.delete(kinds.POD, meta["name"], self.namespace, uid=meta["uid"], grace=0)
         self._runs.pop(run.job["metadata"]["uid"], None)

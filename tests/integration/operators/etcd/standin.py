@@ -28,6 +28,7 @@ from unittest import mock
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from tests.ending import ended
 from tests.integration.operators.etcd.container import Container, pod_status, program
 from tests.integration.operators.etcd.jobstandin import Jobs, tell
 from tests.integration.operators.etcd.network import own_network
@@ -83,16 +84,14 @@ class StandIn:
 
     async def __aexit__(self, *_: object) -> None:
         """Ends all processes and removes all files."""
-        for task in self._tasks:
-            task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        errors = await ended(self._tasks)
         await self.jobs.close()
         for container in self._containers.values():
             container.end(signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
         self._without_names.stop()
         self._claim.close()
-        for error in ended:
+        for error in errors:
             # From then on nothing came to life any more, whatever the test waited for.
             if isinstance(error, Exception):
                 raise error

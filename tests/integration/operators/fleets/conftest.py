@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from e2e.polling import eventually
+from tests.ending import ended
 from tests.integration.apiserver import ApiServer
 from tests.integration.at_work import at_work, settings_in
 from tests.integration.conftest import CRDS, install_crds
@@ -90,11 +91,9 @@ class Actors:
 
     async def __aexit__(self, *_: object) -> None:
         """Ends, and tells what went wrong."""
-        for task in self._tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        for error in await ended(self._tasks):
+            if error is not None:
+                raise error
 
     async def let_go(self, *names: str) -> None:
         """What was held or hung goes on."""

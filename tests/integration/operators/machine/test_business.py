@@ -30,7 +30,8 @@ async def test_nodes_come_go_and_wake_their_machines(
 ) -> None:
     woken = asyncio.Event()
     connection.on_node("n-1", "uid", woken.set)
-    await asyncio.wait_for(connection.synced.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await connection.synced.wait()
     await node(kube, "n-1")
     await told(woken, lambda: "n-1" in connection.nodes)
     assert connection.nodes["n-1"].ready is None
@@ -65,7 +66,8 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiS
     async with Network(api_server.port) as between:
         config = api_server.kubeconfig().replace(f":{api_server.port}", f":{between.port}")
         connection = await clusters.connect(KEY, to(config))
-        await asyncio.wait_for(connection.synced.wait(), LIMIT)
+        async with asyncio.timeout(LIMIT):
+            await connection.synced.wait()
         await between.cut()
         await seen(connection, "any", lambda: connection.answers is False)
         assert not connection.state().nodes_known
@@ -76,7 +78,8 @@ async def test_an_api_that_was_away_is_known_to_be_back_at_once(api_server: ApiS
 
 
 async def test_who_gives_up_a_request_has_learnt_nothing(connection: ClusterConnection) -> None:
-    await asyncio.wait_for(connection.synced.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await connection.synced.wait()
     asking = asyncio.create_task(connection.kube.list(kinds.POD))
     await asyncio.sleep(0)
     asking.cancel()

@@ -94,11 +94,13 @@ async def test_everybody_is_told_of_what_is_new_and_of_nothing_else() -> None:
     telling = asyncio.create_task(source.tell(everybody))
     try:
         source.take(a_config_map(**{DOCUMENT: TEXT}))
-        assert await asyncio.wait_for(told.get(), 5) is None
+        async with asyncio.timeout(5):
+            assert await told.get() is None
         source.take(a_config_map(**{DOCUMENT: TEXT}))
         source.take(a_config_map(**{DOCUMENT: TEXT, "note": "of no matter"}))
         source.take(a_config_map(**{DOCUMENT: "garbage"}))
-        assert await asyncio.wait_for(told.get(), 5) is not None
+        async with asyncio.timeout(5):
+            assert await told.get() is not None
         assert told.empty(), "the same once more is nothing new"
     finally:
         telling.cancel()
@@ -126,7 +128,8 @@ async def followed(
 async def test_an_event_tells_of_what_cannot_be_used(api: FakeApi, kube: Kube) -> None:
     api.put(PATH, with_uid(a_config_map(**{DOCUMENT: "garbage"})))
     async with followed(ReleaseSource(), api, kube) as told:
-        event = await asyncio.wait_for(told.get(), 5)
+        async with asyncio.timeout(5):
+            event = await told.get()
     assert (event["reason"], event["type"]) == ("ReleasesUnusable", "Warning")
     assert event["regarding"]["kind"] == "ConfigMap"
     assert event["regarding"]["name"] == "kok-releases"
@@ -154,7 +157,8 @@ async def test_an_event_tells_of_what_was_not_fetched(
     monkeypatch.setattr(source, "take", taken)
     monkeypatch.setattr(releases, "_get", fails)
     async with followed(source, api, kube) as told:
-        event = await asyncio.wait_for(told.get(), 5)
+        async with asyncio.timeout(5):
+            event = await told.get()
     assert event["reason"] == "ReleasesNotFetched"
     assert "answers 502; in use is what was issued 2026-11-30" in event["note"]
 

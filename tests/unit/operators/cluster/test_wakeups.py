@@ -87,6 +87,7 @@ async def test_all_are_woken_a_few_at_a_time_and_those_without_a_plan_first(
     for name in ("begun", "patch"):
         wakeups.register_unplanned(("n", name), lambda name=name: woken.append(name))  # type: ignore[misc]
     wakeups.forget_unplanned(("n", "begun"))
-    await asyncio.wait_for(wakeups.wake_all(), 5)
+    async with asyncio.timeout(5):
+        await wakeups.wake_all()
     assert woken == ["patch", *(f"c{n}" for n in range(50))]
     assert pauses == [(1 + AT_ONCE, PAUSE), (1 + 2 * AT_ONCE, PAUSE)]

@@ -39,9 +39,14 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     return made
 
 
+async def in_time(work: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.timeout(60):
+        await work
+
+
 def run(work: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=ProcessLoop) as runner:
-        runner.run(asyncio.wait_for(work, 60))
+        runner.run(in_time(work))
 
 
 async def look_up(namespace: str, host: str) -> Any:

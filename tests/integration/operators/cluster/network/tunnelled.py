@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 from aiohttp import web
+from tests.ending import ended
 from tests.integration.apiserver import TIED, find_binary, free_ports
 from tests.integration.operators.cluster.conftest import Workspace, soon
 from tests.integration.operators.cluster.standin import own_address
@@ -143,9 +144,7 @@ async def holding(admin: Kube, pod: Pod) -> AsyncIterator[Held]:
         try:
             yield held
         finally:
-            for one in held.ends:
-                one.cancel()
-            await asyncio.gather(*held.ends, return_exceptions=True)
+            await ended(held.ends)
 
 
 class Agent:

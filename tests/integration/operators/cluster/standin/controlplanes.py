@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from tests.ending import ended
 from tests.integration.apiserver import find_binary, free_ports
 from tests.integration.operators.cluster.standin.etcdoperator import (
     BACKUP,
@@ -74,16 +75,14 @@ class StandIn:
 
     async def __aexit__(self, *_: object) -> None:
         """Ends all processes and removes all files."""
-        for task in self._tasks:
-            task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        errors = await ended(self._tasks)
         for key in list(self._running):
             self._end(key)
         self._etcd.process.kill()
         self._etcd.process.wait()
         await self.kubelet.close()
         shutil.rmtree(self.root, ignore_errors=True)
-        for failure in ended:
+        for failure in errors:
             if isinstance(failure, Exception):
                 raise failure
 

@@ -146,7 +146,8 @@ async def test_a_failing_server_pins_nothing(mirror: Server) -> None:
 
 async def test_an_unreachable_server_is_named() -> None:
     with pytest.raises(ChecksumError, match="cannot be fetched by the operator") as error:
-        await asyncio.wait_for(fetch("https://127.0.0.1:1"), 60)
+        async with asyncio.timeout(60):
+            await fetch("https://127.0.0.1:1")
     assert error.value.reason == "ChecksumsUnreachable"
 
 

@@ -57,9 +57,8 @@ async def test_a_pod_that_a_webhook_keeps_is_not_said_to_be_protected_by_a_budge
         told=said.put_nowait,
     )
     draining = asyncio.create_task(drain.run())
-    assert await asyncio.wait_for(said.get(), 30) == (
-        "the API refuses to evict shop/web: not today"
-    )
+    async with asyncio.timeout(30):
+        assert await said.get() == "the API refuses to evict shop/web: not today"
     draining.cancel()
     await asyncio.gather(draining, return_exceptions=True)
 

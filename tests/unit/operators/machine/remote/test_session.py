@@ -82,7 +82,8 @@ async def test_a_host_that_tells_of_no_job_is_given_up() -> None:
     clock = FakeClock()
     async with liar(lambda: "") as (connection, given):
         task = asyncio.create_task(commands.work(connection, [JOB], OWNER, lambda _: None, clock))
-        await asyncio.wait_for(until(clock, task, 100), LIMIT)
+        async with asyncio.timeout(LIMIT):
+            await until(clock, task, 100)
         with pytest.raises(ScriptFailed, match="without a word about any of them"):
             await task
         assert len(given) == 3
@@ -94,7 +95,8 @@ async def test_a_host_that_does_not_wait_for_its_jobs_is_asked_ever_more_rarely(
     # More than once, too: that is no news.
     async with liar(lambda: f"running {JOB.id} \n" * 1000) as (connection, given):
         task = asyncio.create_task(commands.work(connection, [JOB], OWNER, told.append, clock))
-        pauses = await asyncio.wait_for(until(clock, task, 1000), LIMIT)
+        async with asyncio.timeout(LIMIT):
+            pauses = await until(clock, task, 1000)
         with pytest.raises(ScriptFailed, match="although their time is over"):
             await task
     assert pauses[:6] == [2.0, 4.0, 8.0, 16.0, 32.0, jobs.PATIENCE]

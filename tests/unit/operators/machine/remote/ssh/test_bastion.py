@@ -82,7 +82,8 @@ async def test_hosts_share_the_logins_at_their_bastion(
     monkeypatch.setattr(bastion, "IDLE", 0.0)
     for n in range(3):
         connections.drop(f"m{n}")
-    await asyncio.wait_for(gate.idle.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await gate.idle.wait()
     connections.close()
 
 
@@ -139,7 +140,8 @@ async def test_a_bastion_that_is_cut_off_takes_its_hosts_along_and_one_login_bri
     await all_in()
     once = len(gate.logins)
     await cut(gate)
-    await asyncio.wait_for(all_told.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await all_told.wait()
     made = await all_in()
     assert await made[2].run("echo back", deadline=LIMIT) == "back\n"
     assert len(gate.logins) == 2 * once

@@ -318,7 +318,8 @@ async def test_what_is_followed_ends_with_the_one_who_reads_it(
     reading = asyncio.create_task(
         connection.follow(script, lambda line: line == "x" and seen.set())
     )
-    await asyncio.wait_for(seen.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await seen.wait()
     reading.cancel()
     assert await fifos.read(fifo) == "over\n"
     connection.close()
@@ -370,6 +371,7 @@ async def test_a_connection_that_breaks_is_told_and_one_that_is_closed_is_not(
     assert not lost.is_set()
     connection = await pool.get("m", target(host), lambda _: lost.set())
     host.flowing.clear()
-    await asyncio.wait_for(lost.wait(), LIMIT)
+    async with asyncio.timeout(LIMIT):
+        await lost.wait()
     assert connection.closed
     pool.close()

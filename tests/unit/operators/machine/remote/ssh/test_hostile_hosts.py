@@ -136,7 +136,8 @@ async def test_a_host_that_talks_without_being_asked_is_cut_off_and_told(host: F
         pool = Connections(PATIENT, asyncio.get_running_loop().time)
         port = server.sockets[0].getsockname()[1]
         await pool.get("m", target(host, port=port), ended.set_result)
-        error = await asyncio.wait_for(ended, LIMIT)
+        async with asyncio.timeout(LIMIT):
+            error = await ended
         assert isinstance(error, HostFloods)
         assert "sends without being asked" in error.message
 
@@ -188,7 +189,8 @@ async def test_a_frozen_host_ends_a_wait_by_its_missing_signs_of_life(host: Fake
     await asyncio.sleep(0)
     host.flowing.clear()
     with pytest.raises(HostSilent):
-        await asyncio.wait_for(running, LIMIT)
+        async with asyncio.timeout(LIMIT):
+            await running
 
 
 async def test_a_host_that_accepts_but_never_speaks_is_given_up(host: FakeHost) -> None:
@@ -209,7 +211,8 @@ async def test_frozen_hosts_of_one_namespace_delay_no_other(tmp_path: Path) -> N
 
         stuck = [asyncio.create_task(connect_to_frozen(n)) for n in range(100)]
         await settle()
-        connection = await asyncio.wait_for(pool.get("other", target(lively)), LIMIT)
+        async with asyncio.timeout(LIMIT):
+            connection = await pool.get("other", target(lively))
         assert await connection.run("echo quick", deadline=LIMIT) == "quick\n"
         for task in stuck:
             task.cancel()
