@@ -20,7 +20,7 @@ from e2e.lab.images.catalog import BUSYBOX
 from e2e.polling import eventually
 from kok.addons import DEFAULTS, TUNNEL_AGENT
 from kok.api import Addon, KubeNode, names
-from kok.api.meta import Manifest
+from kok.api.meta import GROUP, Manifest
 from kok.kube import kinds
 from kok.kube.client import Kube
 
@@ -33,7 +33,8 @@ SETTLE_SECONDS, REST_SECONDS = 60.0, 120.0
 TURNS = 20
 """Passes of each Addon that find nothing to do."""
 SOON, LONG = 180.0, 900.0
-NUDGE = "example.com/nudge"
+NUDGE = f"{GROUP}/nudge"
+"""A change of one of our annotations, of whatever name, wakes an object; others are no business of ours."""
 PASSES = "kok_pass_seconds"
 METRICS_MOST = 32 * 2**20
 """Bytes of a server's metrics."""
