@@ -30,7 +30,7 @@ KUBENODE, ADDON = KubeNode.info.kind, Addon.info.kind
 ROUNDS = 3
 """In the first one the node has none of the images."""
 SETTLE_SECONDS, REST_SECONDS = 60.0, 120.0
-TURNS = 10
+TURNS = 20
 """Passes of each Addon that find nothing to do."""
 SOON, LONG = 180.0, 900.0
 NUDGE = f"{GROUP}/nudge"
@@ -154,22 +154,19 @@ async def _applied(inside: Kube) -> float:
 
 
 async def _pass(w: Environment) -> list[float]:
-    """Milliseconds of a pass over an Addon that was touched and is as it should be; one value a turn.
-
-    They are touched one after the other: of several at once each waits for the others.
-    """
+    """Milliseconds of a pass over an Addon that was touched and is as it should be; one value a turn."""
     addons = [one["metadata"]["name"] for one in await w.kube.list(ADDON, NAMESPACE)]
     taken = []
     for turn in range(TURNS):
         before = await _passes(w)
-        for done, name in enumerate(addons, 1):
+        for name in addons:
             note: dict[str, Any] = {"metadata": {"annotations": {NUDGE: str(turn)}}}
             await w.kube.patch(ADDON, name, NAMESPACE, note)
 
-            async def counted(wanted: float = before[1] + done) -> bool:
-                return (await _passes(w))[1] >= wanted
+        async def done(since: float = before[1]) -> bool:
+            return (await _passes(w))[1] >= since + len(addons)
 
-            await eventually(counted, SOON, every=0.1)
+        await eventually(done, SOON, every=0.2)
         seconds, count = (b - a for a, b in zip(before, await _passes(w), strict=True))
         taken.append(1000 * seconds / count)
     return taken
