@@ -106,7 +106,12 @@ def _pem(file: str) -> str:
     """The certificates of a file; whatever else is in it is nobody's business."""
     try:
         with Path(file).open("rb") as opened:
-            found = pki.split(opened.read(LARGEST + 1))
+            read = opened.read(LARGEST + 1)
+        if len(read) > LARGEST:
+            raise Refused(
+                f"--ca {file} is larger than {LARGEST >> 10} KiB; leave out what is not needed"
+            )
+        found = pki.split(read)
     except OSError as error:
         raise Refused(f"--ca {file} cannot be read: {error.strerror}") from None
     except pki.PkiError as error:

@@ -115,7 +115,11 @@ async def test_of_a_file_with_a_ca_the_certificates_are_sent_and_nothing_else(
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "cannot be read: No such file"), (b"hello", "name a file with a CA's certificate")],
+    [
+        (None, "cannot be read: No such file"),
+        (b"hello", "name a file with a CA's certificate"),
+        (b" " * 70_000, "is larger than 64 KiB"),
+    ],
 )
 async def test_a_file_without_a_ca_is_refused(
     api: FakeApi, run: Run, tmp_path: Path, content: bytes | None, sentence: str

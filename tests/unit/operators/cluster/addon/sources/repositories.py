@@ -7,19 +7,16 @@ the right name and password.
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import io
 import json
 import ssl
-import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
 import trustme
 import yaml
 from aiohttp import web
+from e2e.faults.chart_repository import packed
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
@@ -39,21 +36,6 @@ SCHEMA = {
     "type": "object",
     "properties": {"replicas": {"type": "integer", "minimum": 1}, "word": {"type": "string"}},
 }
-
-
-def packed(files: Mapping[str, str | bytes]) -> bytes:
-    """An archive of files by their paths, the same for the same files."""
-    out = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w") as archive,
-    ):
-        for path, content in files.items():
-            raw = content.encode() if isinstance(content, str) else content
-            info = tarfile.TarInfo(path)
-            info.size = len(raw)
-            archive.addfile(info, io.BytesIO(raw))
-    return out.getvalue()
 
 
 def chart(version: str = "1.2.0", name: str = "demo", **files: str | bytes) -> bytes:
