@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from tests.unit.cli.addons.test_commands import ADDONS, GIT, addon, put
+from tests.unit.cli.addons.things import ADDONS, GIT, addon, put
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.cli.addons.test_commands import ADDONS, INLINE, addon, put
+from tests.unit.cli.addons.things import ADDONS, INLINE, addon, put
 from tests.unit.cli.things import Run
 from tests.unit.fakeapi import FakeApi, merge, refusal
 
