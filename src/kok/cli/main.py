@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from typing import Annotated, Literal
 
@@ -60,8 +63,11 @@ def operator(
     from pydantic import ValidationError  # noqa: PLC0415
 
     from kok.cli.identity import from_environment  # noqa: PLC0415
-    from kok.runtime.process.main import run  # noqa: PLC0415
     from kok.runtime.settings import Settings  # noqa: PLC0415
+
+    # structlog prefers it for drawing on consoles, and nobody looks at one here: 2.5 MiB a process.
+    with _hidden("rich"):
+        from kok.runtime.process.main import run  # noqa: PLC0415
 
     names = OPERATORS if everything else (name,)
     try:
@@ -71,6 +77,19 @@ def operator(
         wrong = (f"KOK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         fail(f"wrong settings in the environment: {'; '.join(wrong)}")
     friendly(lambda: run(specs, settings, from_environment(options)))
+
+
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Who imports an optional module within does not find it, unless it is loaded already."""
+    hides = module not in sys.modules
+    if hides:
+        sys.modules[module] = None  # type: ignore[assignment]  # as Python's import system has it
+    try:
+        yield
+    finally:
+        if hides:
+            del sys.modules[module]
 
 
 @app.command()

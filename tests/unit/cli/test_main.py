@@ -57,13 +57,28 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) ->
     assert "Traceback" not in result.output
 
 
+def in_a_process_of_its_own(code: str, **environment: str) -> str:
+    """What Python prints for it."""
+    given = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
 def test_the_command_starts_without_what_operators_need() -> None:
     code = "import sys, kok.cli.main; print(any(m in sys.modules for m in ('kopf', 'pydantic_settings')))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    assert in_a_process_of_its_own(code) == "False"
+
+
+def test_an_operator_loads_nothing_that_draws_on_consoles() -> None:
+    # With a wrong setting it ends once all is imported that it needs.
+    code = (
+        "import sys, kok.cli.main as main\n"
+        "try: main.app(['operator', '--all'])\n"
+        "except SystemExit: print('structlog' in sys.modules, 'rich' in sys.modules)"
     )
-    assert found.stdout.strip() == "False"
+    assert in_a_process_of_its_own(code, KOK_PASSES="many") == "True False"
 
 
 def test_a_key_pair_is_one() -> None:
