@@ -266,9 +266,9 @@ class Builder:
         return places
 
     async def _upstream(self, work: Path, source: Source, version: str) -> gomod.Upstream:
-        """What the go.mod of a source says."""
+        """What the go.mod of a source says; of the module itself nothing is fetched."""
         found = await run(
-            *(self.go, "mod", "download", "-json", f"{source.module}@{version}"),
+            *(self.go, "list", "-m", "-json", f"{source.module}@{version}"),
             env=self._environment(source),
             cwd=work,
         )

@@ -107,6 +107,17 @@ _COREDNS_MAIN = "\n".join(
     )
 )
 
+_FLANNEL = "github.com/flannel-io/flannel"
+# Without the back end for hosts in Tencent's cloud, and the one in user space, which alone needs C:
+# so it is built with the very libraries that Kubernetes was compiled with.
+_FLANNEL_LAID = {
+    f"{_FLANNEL}//pkg/backend/{file}.go": f"package {file.partition('/')[0]}\n"
+    for file in (
+        *("tencentvpc/tencentvpc", "udp/cproxy_amd64", "udp/udp", "udp/udp_amd64"),
+        *("udp/udp_network", "udp/udp_network_amd64"),
+    )
+}
+
 _KONNECTIVITY = "sigs.k8s.io/apiserver-network-proxy"
 
 _METRICS_SERVER = "sigs.k8s.io/metrics-server"
@@ -187,6 +198,7 @@ SOURCES: tuple[Source, ...] = (
         "v1.14.7",
         {"coredns": "./coredns"},
         files={"coredns/main.go": _COREDNS_MAIN},
+        libraries="kubernetes",
         seconds=60,
     ),
     Source(
@@ -200,14 +212,22 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "flannel",
-        "github.com/flannel-io/flannel",
+        _FLANNEL,
         "v0.26.7",
-        {"flanneld": "github.com/flannel-io/flannel"},
-        ldflags="-X github.com/flannel-io/flannel/pkg/version.Version={version}",
-        static_cgo=True,
+        {"flanneld": _FLANNEL},
+        ldflags=f"-X {_FLANNEL}/pkg/version.Version={{version}}",
+        laid=_FLANNEL_LAID,
+        libraries="kubernetes",
         seconds=75,
     ),
-    Source("helm", "helm.sh/helm/v4", "v4.3.1", _below("helm.sh/helm/v4/cmd", "helm"), seconds=140),
+    Source(
+        "helm",
+        "helm.sh/helm/v4",
+        "v4.3.1",
+        _below("helm.sh/helm/v4/cmd", "helm"),
+        libraries="kubernetes",
+        seconds=140,
+    ),
     Source(
         "versitygw",
         "github.com/versity/versitygw",
