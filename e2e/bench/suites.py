@@ -14,7 +14,7 @@ from e2e.bench.etcd import backup
 from e2e.bench.etcd import clusters as etcd
 from e2e.bench.figure import Figure, figure
 from e2e.bench.inside import addons, konnectivity, many_addons
-from e2e.bench.machine import adopted, nodes, recovery
+from e2e.bench.machine import adopted, nodes, recovery, rollout
 from e2e.bench.machine.simulated import measure as simulated
 from e2e.bench.standalone import apiclients, store, texts
 from e2e.bench.standalone import demo as whole_demo
@@ -117,6 +117,7 @@ SUITES: dict[str, Suite] = {
     "machine-adopted": adopted.adopted,
     "machine-many": nodes.many,
     "machine-recovery": recovery.recovered,
+    "machine-rollout": rollout.rolled,
     "fleet": fleet,
     "fairness": fairness.fairness,
     "konnectivity": konnectivity.tunnel,

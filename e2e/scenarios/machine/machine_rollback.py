@@ -6,6 +6,8 @@ disruption budget that never lets go meets each policy: it stops, it is skipped,
 
 from __future__ import annotations
 
+from typing import Any
+
 from e2e.fixtures import rolling, userfiles
 from e2e.fixtures.rolling import SOON, with_agent
 from e2e.framework import processes
@@ -29,7 +31,7 @@ BROKEN = {**userfiles.LAB_KUBELET, "evictionHard": {"memory.available": "much"}}
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with environment(report, workers=len(HOSTS)) as w, enough_rights(w):
-        spec = {"rollout": POLICY, "components": with_agent("1.0")}
+        spec: dict[str, Any] = {"rollout": POLICY, "components": with_agent("1.0")}
         async with rolling.serving(w, NAMESPACE, HOSTS, **spec) as inside:
             await a_broken_kubelet(w)
             await not_tried_again(w)

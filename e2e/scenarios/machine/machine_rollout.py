@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from e2e.fixtures import rolling, userfiles
 from e2e.fixtures.rolling import LONG, Requests, with_agent
@@ -25,7 +26,7 @@ POLICY = {"canary": 1, "batch": 2, "maxUnavailable": 1, "soak": "3s", "onFailure
 async def run(report: Report) -> None:
     """The scenario; it leaves the lab as it was."""
     async with environment(report, workers=len(HOSTS)) as w, enough_rights(w):
-        spec = {"rollout": POLICY, "components": with_agent("1.0")}
+        spec: dict[str, Any] = {"rollout": POLICY, "components": with_agent("1.0")}
         async with (
             rolling.serving(w, NAMESPACE, HOSTS, **spec) as inside,
             rolling.requested(w, inside, HOSTS[0]) as requests,
