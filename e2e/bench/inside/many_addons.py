@@ -6,19 +6,15 @@ Of the Clusters nothing runs, as where a FleetUpgrade over many of them is measu
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import aiohttp
 
 from e2e.bench.figure import Figure, figure
-from e2e.bench.upgrades.many import Place, each, only_by_spec
 from e2e.bench.upgrades.standins.business import WRITES
-from e2e.bench.upgrades.standins.measure import stand_ins
-from e2e.bench.upgrades.standins.meta import client, furnish, meta
-from e2e.bench.upgrades.standins.operator import LEASES, Operator, Taken, operator
+from e2e.bench.upgrades.standins.operator import Taken
+from e2e.bench.upgrades.standins.stage import EACH, Stage, cluster, staged
 from e2e.fixtures.clusters import KIND as CLUSTER
 from e2e.framework.follow import has
 from e2e.polling import eventually
@@ -26,8 +22,7 @@ from kok.api import Addon, names
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
 
-CLUSTERS, EACH = 100, 10
-"""How many, and how many of them in a namespace."""
+CLUSTERS = 100
 VERSION = "1.37.1"
 BUILT_IN = ("local-path", "kube-network-policies")
 """Beside three by default, and one of the user's own: six in all."""
@@ -45,21 +40,17 @@ data: {cluster: {{ cluster.name | json }}}
 
 async def at_rest(count: int = CLUSTERS) -> AsyncIterator[Figure]:
     """100 Clusters with 6 Addons each, whose pods are stand-ins: what the operator takes for them."""
-    places = [(f"team-{n // EACH:02}", f"shop-{n % EACH}") for n in range(count)]
-    with tempfile.TemporaryDirectory(prefix="kok-addons-") as folder:
-        home = Path(folder)
-        async with meta(home) as kubeconfig, await client(kubeconfig, "bench") as kube:
-            await furnish(kube, [LEASES, *dict.fromkeys(namespace for namespace, _ in places)])
-            async with stand_ins(home, kubeconfig), operator(home, kubeconfig) as running:
-                made = await running.beside(_make(kube, places))
-                text = f"{count} Clusters with {ADDONS} Addons, {EACH} at a time"
-                yield figure("addons-many-made", made, "s", note=text)
-                await running.beside(asyncio.sleep(SETTLE_SECONDS))
-                async for found in _rest(kube, running, count):
-                    yield found
+    async with staged(count) as stage:
+        made = await stage.running.beside(_made(stage))
+        text = f"{count} Clusters with {ADDONS} Addons, {EACH} at a time"
+        yield figure("addons-many-made", made, "s", note=text)
+        await stage.running.beside(asyncio.sleep(SETTLE_SECONDS))
+        async for found in _rest(stage, count):
+            yield found
 
 
-async def _rest(kube: Kube, running: Operator, count: int) -> AsyncIterator[Figure]:
+async def _rest(stage: Stage, count: int) -> AsyncIterator[Figure]:
+    kube, running = stage.kube, stage.running
     running.forget_peak()
     before, inside = await running.taken(), await _writes_inside(kube)
     connections = []
@@ -100,36 +91,23 @@ async def _writes_inside(kube: Kube) -> int:
 # --- Clusters and Addons
 
 
-async def _make(kube: Kube, places: Sequence[Place]) -> float:
+async def _made(stage: Stage) -> float:
     """Seconds until all are Ready."""
     began = time.monotonic()
-    for begin in range(0, len(places), EACH):
-        some = places[begin : begin + EACH]
-        for namespace, name in some:
-            await kube.create(_cluster(namespace, name))
-            await kube.create(_own(namespace, name))
-        await each(kube, some, only_by_spec(VERSION), WITHIN)
-    wanted = ADDONS * len(places)
+    await stage.make(_with_addons, VERSION, WITHIN)
+    wanted = ADDONS * len(stage.places)
 
     async def all_ready() -> bool:
-        ready = [has("Ready")(one) for one in await kube.list(ADDON)]
+        ready = [has("Ready")(one) for one in await stage.kube.list(ADDON)]
         return len(ready) == wanted and all(ready)
 
     await eventually(all_ready, WITHIN, every=2.0)
     return time.monotonic() - began
 
 
-def _cluster(namespace: str, name: str) -> Manifest:
-    return {
-        "apiVersion": CLUSTER.api_version,
-        "kind": CLUSTER.kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "version": VERSION,
-            "profile": "edge",
-            "addons": [{"name": one} for one in BUILT_IN],
-        },
-    }
+def _with_addons(namespace: str, name: str) -> list[Manifest]:
+    built_in = [{"name": one} for one in BUILT_IN]
+    return [cluster(namespace, name, version=VERSION, addons=built_in), _own(namespace, name)]
 
 
 def _own(namespace: str, cluster: str) -> Manifest:
