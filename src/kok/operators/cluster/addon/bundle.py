@@ -130,30 +130,23 @@ class BundleRenderer:
         """Addons whose bundles were large when they were last seen."""
 
     @asynccontextmanager
-    async def held(
-        self,
-        kube: Kube,
-        addon: Addon,
-        context: TemplateContext,
-        unchanged: Callable[[Work], bool] = lambda _work: False,
-    ) -> AsyncIterator[Bundle | Work]:
-        """The bundle of an Addon, as of `bundle`; to be left when it is no longer needed.
+    async def work(self, kube: Kube, addon: Addon, context: TemplateContext) -> AsyncIterator[Work]:
+        """What an Addon is rendered from.
 
-        What is `unchanged` is not rendered. A large one is let go and made again when there is room, so
-        that what waits takes none.
+        What is raised within, by whomever, tells nothing of what came from Secrets. Raises `Invalid`,
+        `Wait` for what is not there, `KubeError`.
         """
         refuse_version(addon.spec.kubernetes, context)
         given = await given_values(kube, addon)
         with given.untold():
-            work = await self._work(kube, addon, context, given.values)
-            if unchanged(work):
-                yield work
-                return
-            async with self._held(addon, work) as made:
-                yield made
+            yield await self._work(kube, addon, context, given.values)
 
     @asynccontextmanager
-    async def _held(self, addon: Addon, work: Work) -> AsyncIterator[Bundle]:
+    async def rendered(self, addon: Addon, work: Work) -> AsyncIterator[Bundle]:
+        """What that comes to, to be left when it is no longer needed. Raises `Wait`, `Invalid`.
+
+        A large one is let go and made again when there is room, so that what waits takes none.
+        """
         key = (addon.namespace, addon.name)
         if key not in self._large:
             made = await work.done()
@@ -187,10 +180,8 @@ class BundleRenderer:
 
     async def bundle(self, kube: Kube, addon: Addon, context: TemplateContext) -> Bundle:
         """Reads and renders; raises `Invalid`, or `Wait` for what is not there."""
-        refuse_version(addon.spec.kubernetes, context)
-        given = await given_values(kube, addon)
-        with given.untold():
-            return await (await self._work(kube, addon, context, given.values)).done()
+        async with self.work(kube, addon, context) as work:
+            return await work.done()
 
     async def _work(
         self, kube: Kube, addon: Addon, context: TemplateContext, values: Mapping[str, Any]

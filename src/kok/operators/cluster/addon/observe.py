@@ -8,6 +8,7 @@ from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.unreadable import Unreadable
 from kok.kube.client import Kube
+from kok.kube.concurrency import asking
 from kok.kube.decoding.truncation import FREE_FORM
 from kok.operators.cluster import naming, reasons
 
@@ -32,10 +33,11 @@ class AddonView:
 
 
 async def observe(kube: Kube, addon: Addon) -> AddonView:
-    """Reads it all. Raises `KubeError`, and `Unreadable` for the Cluster."""
-    cluster = await read_cluster(kube, addon)
-    needed = [await _dependency(kube, addon, name) for name in addon.spec.depends_on]
-    return AddonView(cluster, tuple(needed))
+    """Reads it all, side by side. Raises `KubeError`, and `Unreadable` for the Cluster."""
+    async with asking() as group:
+        cluster = group.create_task(read_cluster(kube, addon))
+        needed = [group.create_task(_dependency(kube, addon, n)) for n in addon.spec.depends_on]
+    return AddonView(cluster.result(), tuple(one.result() for one in needed))
 
 
 def needed_names(addon: Addon) -> list[str]:

@@ -15,7 +15,7 @@ from kok.operators.cluster.addon import decide as decide_
 from kok.operators.cluster.addon import observe as observe_
 from kok.operators.cluster.addon.applying.install import Installed, unreachable_as_wait
 from kok.operators.cluster.addon.applying.rollout import Rollout
-from kok.operators.cluster.addon.bundle import LOOK_AGAIN, Bundle, BundleRenderer, Work
+from kok.operators.cluster.addon.bundle import LOOK_AGAIN, BundleRenderer, Work
 from kok.operators.cluster.addon.conditions import AddonOutcome
 from kok.operators.cluster.addon.crashes import pod_error
 from kok.operators.cluster.addon.decide import ASK_PODS, IDLE, AddonDecision, require_dependencies
@@ -85,25 +85,13 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             raise decision.context
         if cluster is None:
             raise AssertionError("a Cluster that is missing has no context")
-        rollout = await self._rollout(p, cluster)
-
-        def unchanged(work: Work) -> bool:
-            return isinstance(rollout, Rollout) and rollout.holds(work.digest, work.namespace)
-
-        async with self._bundles.held(p.kube, p.obj, decision.context, unchanged) as made:
-            require_dependencies(p.obj, view)
-            await self._record(p, made)
-            if isinstance(rollout, Wait):
-                # Not before: what is wrong with the templates is told whether the cluster answers or not.
-                raise rollout
-            done = rollout.as_before
-            if isinstance(made, Bundle):
-                done = await rollout.apply(made.manifests, made.namespace, made.made_of)
-            outcome.workloads = done.found
-            if done.waits is None:
-                outcome.version, outcome.applied = made.version, True
-                outcome.kubernetes_version = decision.context.version
-                outcome.revision = rollout.revision
+        async with self._bundles.work(p.kube, p.obj, decision.context) as work:
+            rollout, done = await self._installed(p, view, cluster, work)
+        outcome.workloads = done.found
+        if done.waits is None:
+            outcome.version, outcome.applied = work.version, True
+            outcome.kubernetes_version = decision.context.version
+            outcome.revision = done.revision
         later = await self._judge(p, rollout.connection, decision, outcome)
         _require_all(done, outcome, later)
         return min((s for s in (rollout.look_again, later) if s is not None), default=None)
@@ -157,11 +145,33 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             return LOOK_AGAIN if asked else ASK_PODS.total_seconds()
         return None
 
-    async def _record(self, p: Pass[Addon], made: Bundle | Work) -> None:
-        """What the source was found to be holds from now on, whoever goes on after us."""
-        if p.status.source != made.source:
-            p.status.source = made.source
-            if made.source is not None and not p.paused:
+    async def _installed(
+        self, p: Pass[Addon], view: AddonView, cluster: Cluster, work: Work
+    ) -> tuple[Rollout, Installed]:
+        """Applies what it comes to, unless a pass before found all as it should be."""
+        rollout = await self._rollout(p, cluster)
+        if isinstance(rollout, Rollout):
+            known = rollout.known(work.digest, work.namespace)
+            if known is not None:
+                await self._begin(p, view, work)
+                return rollout, known
+        async with self._bundles.rendered(p.obj, work) as bundle:
+            await self._begin(p, view, work)
+            if isinstance(rollout, Wait):
+                # Not before: what is wrong with the templates is told whether the cluster answers or not.
+                raise rollout
+            done = await rollout.apply(bundle.manifests, bundle.namespace, bundle.made_of)
+            return rollout, done
+
+    async def _begin(self, p: Pass[Addon], view: AddonView, work: Work) -> None:
+        """What the source was found to be holds from now on, whoever goes on after us.
+
+        Raises `Wait` for an Addon that this one depends on.
+        """
+        require_dependencies(p.obj, view)
+        if p.status.source != work.source:
+            p.status.source = work.source
+            if work.source is not None and not p.paused:
                 await p.latch()
 
     async def _rollout(self, p: Pass[Addon], cluster: Cluster) -> Rollout | Wait:

@@ -13,7 +13,7 @@ from tests.unit.operators.cluster.builders import a_cluster
 from kok.api.cluster.addon import Addon
 from kok.api.meta import Manifest
 from kok.kube.client import Kube
-from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSettings, Work
+from kok.operators.cluster.addon.bundle import Bundle, BundleRenderer, BundleSettings
 from kok.operators.cluster.addon.context import TemplateContext, context_of
 from kok.runtime.clock import settle
 from kok.runtime.controller.errors import Invalid, Wait
@@ -190,7 +190,7 @@ async def test_of_large_bundles_a_namespace_has_one_in_memory(kube: Kube) -> Non
     leave = asyncio.Event()
 
     async def work(addon: Addon) -> None:
-        async with bundles.held(kube, addon, context()):
+        async with bundles.work(kube, addon, context()) as found, bundles.rendered(addon, found):
             inside.append(addon.name)
             await leave.wait()
 
@@ -214,14 +214,18 @@ async def test_a_large_bundle_whose_cluster_is_slow_makes_room_for_those_of_othe
     inside = asyncio.Event()
 
     async def hang() -> None:
-        async with bundles.held(kube, large("slow", "a"), context()):
+        slow = large("slow", "a")
+        async with bundles.work(kube, slow, context()) as found, bundles.rendered(slow, found):
             inside.set()
             await asyncio.Event().wait()
 
     hanging = asyncio.create_task(hang())
     await inside.wait()
-    async with bundles.held(kube, large("quiet", "b"), context()) as bundle:
-        assert isinstance(bundle, Bundle)
+    quiet = large("quiet", "b")
+    async with (
+        bundles.work(kube, quiet, context()) as found,
+        bundles.rendered(quiet, found) as bundle,
+    ):
         assert bundle.manifests[0]["kind"] == "b"
     with pytest.raises(Wait, match="its next turn comes by itself") as caught:
         await hanging
@@ -237,22 +241,17 @@ def test_a_bundle_is_large_by_its_bytes_or_by_its_values() -> None:
     assert not is_large(["x" * 100] * 1000)
 
 
-async def test_what_is_unchanged_is_not_rendered(kube: Kube) -> None:
+async def test_what_it_is_made_of_is_told_apart_and_nothing_is_rendered(kube: Kube) -> None:
     async def never(*_: object) -> None:
         raise AssertionError("it is rendered")
 
     bundles = renderer(never)
-    seen: list[str] = []
 
-    def unchanged(work: Work) -> bool:
-        seen.append(work.digest)
-        return True
+    async def digest(at: TemplateContext, **values: Any) -> str:
+        async with bundles.work(kube, addon(CONFIGMAP % "1", **values), at) as work:
+            return work.digest
 
-    for values in ({"word": "a"}, {"word": "a"}, {"word": "b"}):
-        asked = addon(CONFIGMAP % "1", **values)
-        async with bundles.held(kube, asked, context(), unchanged) as made:
-            assert isinstance(made, Work)
+    seen = [await digest(context(), word=word) for word in "aab"]
     assert seen[0] == seen[1] != seen[2]
     other = replace(context(), version="1.36.0")
-    async with bundles.held(kube, addon(CONFIGMAP % "1", word="a"), other, unchanged):
-        assert seen[3] not in seen[:3]
+    assert await digest(other, word="a") not in seen

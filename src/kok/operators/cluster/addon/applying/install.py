@@ -58,6 +58,8 @@ class Installed:
     """Who changes what again and again, as a sentence."""
     patience: float = 0.0
     """Seconds after which that is put right again."""
+    revision: str = ""
+    """Hash of the objects; of a single step of them empty."""
 
 
 async def install(kube: Kube, manifests: Sequence[Manifest], terms: Terms) -> Installed:

@@ -49,23 +49,22 @@ class Rollout:
         self._p = p
         self.connection = connection
         self._recheck = recheck
-        self.revision = ""
-        """Hash of the objects, once they are known."""
+        self._revision = ""
         self.look_again: float | None = None
         """Seconds after which they are to be looked at, though nothing is seen to change."""
-        self.as_before = Installed()
-        """What was found by the pass before, where that `holds`."""
 
-    def holds(self, made_of: str, namespace: str = "default") -> bool:
-        """Whether what is rendered from that was found as it should be, and nothing changed since."""
+    def known(self, made_of: str, namespace: str = "default") -> Installed | None:
+        """What a pass before found of what is rendered from that, if all was as it should be.
+
+        None once any of it may have changed.
+        """
         p = self._p
         known = self.connection.followed.settled(p.obj.name)
         if known is None or known.key != self._key(made_of, namespace):
-            return False
+            return None
         if p.clock.monotonic() - known.at >= self._recheck:
-            return False
-        self.revision, self.as_before = known.revision, Installed(list(known.found))
-        return True
+            return None
+        return Installed(list(known.found), revision=known.revision)
 
     async def apply(
         self, manifests: Sequence[Manifest], namespace: str = "default", made_of: str = ""
@@ -78,12 +77,13 @@ class Rollout:
         p, followed = self._p, self.connection.followed
         revision = intent_hash({"objects": manifests})
         made_of = made_of or revision
-        if self.holds(made_of, namespace):
-            return self.as_before
-        self.revision, now = revision, p.clock.monotonic()
+        if (known := self.known(made_of, namespace)) is not None:
+            return known
+        self._revision, now = revision, p.clock.monotonic()
         # What is seen to change from here on is looked at again.
         changes = followed.changes(p.obj.name)
         done, watched = await self._brought(manifests, namespace)
+        done.revision = revision
         if not watched:
             self.look_again = RESYNC
         elif done.waits is None and done.fought is None and self.look_again is None:
@@ -145,7 +145,7 @@ class Rollout:
         A Cluster that began with a backup finds the marks of Addons of the one that was backed up.
         """
         p = self._p
-        settled = p.obj.status.revision == self.revision
+        settled = p.obj.status.revision == self._revision
         gone: set[str] = set()
         while True:
             terms = Terms(p.obj.name, gone, p.obj.spec.ignore, settled)

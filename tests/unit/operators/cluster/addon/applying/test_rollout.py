@@ -66,7 +66,7 @@ class Passes:
         finally:
             self.status = p.status.manifest()
         if done.waits is None:
-            self.status["revision"] = rollout.revision
+            self.status["revision"] = done.revision
         return done, rollout.look_again
 
     async def woken(self) -> None:
@@ -103,14 +103,13 @@ async def test_a_pass_with_nothing_to_do_asks_nothing(api: FakeApi, passes: Pass
 async def test_what_was_found_holds_until_it_is_made_of_something_else(passes: Passes) -> None:
     await passes.until_at_rest(config("x"), made_of="one")
     _, rollout = passes.rollout()
-    assert rollout.holds("one")
-    assert (rollout.revision, rollout.as_before.found) == (passes.status["revision"], [])
+    assert rollout.known("one") == Installed(revision=passes.status["revision"])
     _, rollout = passes.rollout()
-    assert not rollout.holds("two")
-    assert not rollout.holds("one", "elsewhere")
+    assert rollout.known("two") is None
+    assert rollout.known("one", "elsewhere") is None
     passes.addon["metadata"]["generation"] = 2
     _, rollout = passes.rollout()
-    assert not rollout.holds("one")
+    assert rollout.known("one") is None
 
 
 async def test_what_was_found_holds_no_longer_than_nothing_changes(
@@ -118,12 +117,12 @@ async def test_what_was_found_holds_no_longer_than_nothing_changes(
 ) -> None:
     await passes.until_at_rest(config("x"), made_of="one")
     await passes.clock.advance(RECHECK)
-    assert not passes.rollout()[1].holds("one")
+    assert passes.rollout()[1].known("one") is None
     await passes.until_at_rest(config("x"), made_of="one")
-    assert passes.rollout()[1].holds("one")
+    assert passes.rollout()[1].known("one") is not None
     api.put(f"{PATH}/x", {**api.objects[f"{PATH}/x"], "data": {"a": "edited"}})
     await passes.woken()
-    assert not passes.rollout()[1].holds("one")
+    assert passes.rollout()[1].known("one") is None
 
 
 async def test_what_is_seen_to_change_is_put_right(api: FakeApi, passes: Passes) -> None:

@@ -92,7 +92,7 @@ async def test_what_an_api_server_quotes_of_a_secret_is_not_told(workplace: Work
     spec = {"cluster": "shop", "source": {"inline": TEMPLATE}, "valuesFrom": SECRET}
     addon = Addon.parse({"metadata": {"name": "mine", "namespace": "ns"}, "spec": spec})
     with pytest.raises(Wait) as caught:
-        async with workplace.renderer.held(workplace.kube, addon, context()):
+        async with workplace.renderer.work(workplace.kube, addon, context()):
             raise Wait("ApplyFailed", 'refused: Invalid value: "s3cr3t"', 7.0)
     assert (caught.value.message, caught.value.after) == ('refused: Invalid value: "***"', 7.0)
 
