@@ -23,11 +23,15 @@ from kok.cli.options import KubectlOptions
 from kok.cli.query import Refused, connected, named, namespace_of
 from kok.cli.table import cell, empty
 from kok.kube.client import Kube
+from kok.versions import is_above
 
 KIND = Cluster.info.kind
 PROGRESSING = "Progressing"
+READY = "Ready"
 BLOCKED, BACKED_OUT = "UpgradeBlocked", "UpgradeBackedOut"
 """Reasons of `Progressing` by which an upgrade does not go on by itself."""
+STUCK = "UpgradeStuck"
+"""The one by which it may, once somebody mends what the message names."""
 
 
 async def check(
@@ -104,18 +108,46 @@ async def follow(
 
 def _line(cluster: Cluster, version: str) -> tuple[str, bool | None]:
     """How far it is, and whether it is over: well (True) or not."""
+    if (why := _in_the_way(cluster, version)) is not None:
+        return why, False
     now, moving = cluster.status.upgrade, cluster.status.condition(PROGRESSING)
     seen = cluster.status.observed_generation == cluster.metadata.generation
     if now is None:
-        if seen and cluster.status.version == version:
-            return f"{version} runs", True
-        return f"{cluster.status.version} runs", None
+        return _at_rest(cluster, version, seen=seen)
     message = moving.message if moving is not None else ""
     if seen and moving is not None and moving.reason in {BLOCKED, BACKED_OUT}:
         return f"{moving.reason}: {message}", False
     via = f" of {now.hop}" if now.hop != now.to else ""
     waits = f": {now.waiting_for}" if now.waiting_for else ""
+    if seen and moving is not None and moving.reason == STUCK:
+        waits = f": {moving.reason}: {message}"
     return f"{now.step}{via}{waits}", None
+
+
+def _in_the_way(cluster: Cluster, version: str) -> str | None:
+    """Why it does not come to that version by itself, as a sentence."""
+    spec = cluster.spec
+    if spec.version != version:
+        return f"somebody has changed spec.version to {spec.version}"
+    if spec.paused:
+        return "it is paused, and goes there when spec.paused is false again"
+    if spec.hibernate:
+        return "it hibernates, and goes there when it wakes"
+    return None
+
+
+def _at_rest(cluster: Cluster, version: str, *, seen: bool) -> tuple[str, bool | None]:
+    """What runs while nothing is under way; `seen`: the operator knows of the spec."""
+    runs, raised = cluster.status.version, cluster.status.raised
+    if not seen:
+        return f"{runs} runs", None
+    if runs == version:
+        return f"{version} runs", True
+    if raised is not None and runs == raised.to and is_above(raised.to, version):
+        return f"{runs} runs, to which FleetUpgrade {raised.by} raised it", True
+    ready = cluster.status.condition(READY)
+    sick = ready is not None and ready.status == "False"
+    return f"{runs} runs{f'; {ready.reason}: {ready.message}' if ready and sick else ''}", None
 
 
 def table(findings: list[UpgradeFinding]) -> Table:

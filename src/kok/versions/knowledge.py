@@ -25,7 +25,14 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from kok.versions import releases
@@ -75,6 +82,16 @@ class Vulnerability(_Part):
     """The first patch level without it, by minor."""
     unfixed: tuple[AMinor, ...] = Field(default=(), max_length=50)
     """Minors that have it and get no fix any more."""
+
+    @model_validator(mode="after")
+    def _of_its_minor(self) -> Self:
+        """A fix of another minor would take Clusters there, and there is no way back."""
+        for minor, fix in self.fixed.items():
+            if fix.line != minor:
+                raise ValueError(f"{self.id}: {fix} is no version of {minor}")
+            if minor in self.unfixed:
+                raise ValueError(f"{self.id}: {minor} is both fixed and unfixed")
+        return self
 
     def concerns(self, version: Version) -> bool:
         """Whether that version has it."""

@@ -202,3 +202,60 @@ async def test_what_blocks_it_ends_the_command(api: FakeApi, run: Run) -> None:
     code, out, _ = await run("upgrade", "demo", "--to", NEW, "--watch")
     assert code == 1
     assert out.splitlines()[-1].endswith("UpgradeBlocked: Webhooks: nobody answers")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"paused": True}, "it is paused, and goes there when spec.paused is false again"),
+        ({"hibernate": True}, "it hibernates, and goes there when it wakes"),
+    ],
+)
+async def test_one_that_does_not_go_by_itself_is_not_waited_for(
+    api: FakeApi, run: Run, spec: dict[str, Any], said: str
+) -> None:
+    put(api, version=NEW, spec=spec)
+    code, out, _ = await run("upgrade", "demo", "--to", NEW, "-w")
+    assert code == 1
+    assert out.splitlines()[-1].endswith(said)
+
+
+async def test_a_spec_that_somebody_puts_back_ends_the_command(api: FakeApi, run: Run) -> None:
+    put(api)
+
+    def back() -> None:
+        put(api, version=OLD)
+
+    async def watched(request: web.Request) -> None:
+        if "watch" in request.query:
+            asyncio.get_running_loop().call_later(0.1, back)
+
+    api.script("GET", "clusters$", watched)
+    code, out, _ = await run("upgrade", "demo", "--to", NEW, "-w")
+    assert code == 1
+    assert out.splitlines()[-1].endswith(f"somebody has changed spec.version to {OLD}")
+
+
+async def test_what_hangs_and_what_is_refused_is_told_with_its_cause(
+    api: FakeApi, run: Run
+) -> None:
+    put(api, version=NEW)
+    hangs = upgrading("APIServer", "UpgradeStuck", "its image cannot be pulled", waits="1/2")
+    ready = {"type": "Ready", "status": "False", "reason": "PolicyViolation", "message": "not here"}
+    ready |= {"lastTransitionTime": "2026-01-02T00:00:00Z"}
+    plays(api, iter([{"conditions": [ready]}, hangs, {"version": NEW}]))
+    code, out, _ = await run("upgrade", "demo", "--to", NEW, "-w")
+    assert code == 0
+    assert [line.partition(" s  ")[2] for line in out.splitlines()[2:]] == [
+        f"{OLD} runs; PolicyViolation: not here",
+        "APIServer: UpgradeStuck: its image cannot be pulled",
+        f"{NEW} runs",
+    ]
+
+
+async def test_one_that_a_fleet_raised_further_is_there(api: FakeApi, run: Run) -> None:
+    raised = {"to": "1.37.2", "by": "team-a/june", "at": "2026-01-02T00:00:00Z"}
+    put(api, version=NEW, status={"version": "1.37.2", "raised": raised})
+    code, out, _ = await run("upgrade", "demo", "--to", NEW, "-w")
+    assert code == 0
+    assert out.splitlines()[-1].endswith("1.37.2 runs, to which FleetUpgrade team-a/june raised it")

@@ -114,6 +114,16 @@ def test_without_a_document_what_is_built_in_counts() -> None:
             "format: 1\nissued: 2026-11-30T08:00:00Z\nvulnerabilities: [{id: nothing}]",
             "vulnerabilities.0.id",
         ),
+        (
+            "format: 1\nissued: 2026-11-30T08:00:00Z\nvulnerabilities: "
+            '[{id: CVE-2026-0001, fixed: {"1.36": 1.37.2}}]',
+            "CVE-2026-0001: 1.37.2 is no version of 1.36",
+        ),
+        (
+            "format: 1\nissued: 2026-11-30T08:00:00Z\nvulnerabilities: "
+            '[{id: CVE-2026-0001, fixed: {"1.36": 1.36.5}, unfixed: ["1.36"]}]',
+            "CVE-2026-0001: 1.36 is both fixed and unfixed",
+        ),
         ("[" * 5000, "it is neither YAML nor JSON"),
         ("x" * (SIZE_MOST + 1), f"more than {SIZE_MOST}"),
     ],

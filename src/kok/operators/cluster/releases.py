@@ -6,7 +6,9 @@
 
 Without a URL a person keeps the ConfigMap, as where there is no way out of a site. With one the
 document is fetched from there now and then, and its signature from the same URL with `.sig` behind
-it; what does not fit the key is not taken, whoever sent it, and what was there before stays.
+it. Where there is a key, what does not fit it is not taken, whoever sent or wrote it; neither is what
+was issued before the one in use, nor does that go with the ConfigMap: who may write there must not
+bring back a time before a CVE was known.
 
 What was there before is kept in memory: an operator that starts while the ConfigMap holds what cannot
 be used knows no more than its release does, until that is mended, or fetched again. Which of them is in
@@ -31,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from kok.api.meta import KindInfo, Manifest, Resource
 from kok.kube import kinds
 from kok.kube.client import Kube
-from kok.kube.errors import KubeError
+from kok.kube.errors import KubeError, NotFound
 from kok.kube.events import Event, Recorder
 from kok.operators.cluster import metrics, reasons
 from kok.versions.knowledge import SIZE_MOST, KnowledgeError, Releases
@@ -117,7 +119,7 @@ class ReleaseSource:
                 await self._say(recorder, before)
             elif event.type == "DELETED":
                 self._live = None
-                self._use(Known())
+                self._without(f"ConfigMap {namespace}/{NAME} was deleted")
             del event
 
     async def _say(self, recorder: Recorder, before: str | None) -> None:
@@ -138,17 +140,36 @@ class ReleaseSource:
     def take(self, live: Manifest) -> None:
         """Uses what the ConfigMap holds; what cannot be used leaves in place what was known before."""
         data = live.get("data") or {}
+        where = f"ConfigMap {live['metadata'].get('namespace')}/{NAME}, {DOCUMENT}"
         text = data.get(DOCUMENT)
         if not text:
-            self._use(Known())
+            self._without(f"{where}: it is empty")
             return
         try:
-            self._use(Known(self.read(text.encode(), str(data.get(SIGNATURE) or ""))))
+            fresh = self.read(text.encode(), str(data.get(SIGNATURE) or ""))
+            if self._key is not None:
+                self._require_newer(fresh)
+            self._use(Known(fresh))
         except KnowledgeError as error:
-            where = f"ConfigMap {live['metadata'].get('namespace')}/{NAME}, {DOCUMENT}"
-            kept = self._known.releases
-            self._use(Known(kept, f"{where}: {error}; {_in_use(kept)}"))
-            self._log.warning("knowledge of releases cannot be used", problem=str(error))
+            self._keep(f"{where}: {error}")
+
+    def _without(self, problem: str) -> None:
+        """There is no document any more: with a key that takes back nothing."""
+        if self._key is None or self._known.releases.document is None:
+            self._use(Known())
+        else:
+            self._keep(problem)
+
+    def _keep(self, problem: str) -> None:
+        kept = self._known.releases
+        self._use(Known(kept, f"{problem}; {_in_use(kept)}"))
+        self._log.warning("knowledge of releases cannot be used", problem=problem)
+
+    def _require_newer(self, fresh: Releases) -> None:
+        """Raises `KnowledgeError` for what was issued before the one in use."""
+        before, document = self._known.releases.document, fresh.document
+        if before is not None and document is not None and document.issued < before.issued:
+            raise KnowledgeError(f"it was issued {document.issued}, before the one in use")
 
     def read(self, document: bytes, signature: str) -> Releases:
         """A document whose signature fits, if one is asked for. Raises `KnowledgeError`."""
@@ -185,18 +206,19 @@ class ReleaseSource:
             document = await _get(session, self._url, SIZE_MOST)
             signed = await _get(session, f"{self._url}.sig", SIGNATURE_MOST)
         signature = signed.decode("ascii", errors="replace").strip()
-        fresh = self.read(document, signature)
-        before = self._known.releases.document
-        if before is not None and fresh.document is not None:
-            if fresh.document == before and self._known.problem is None:
-                return
-            if fresh.document.issued < before.issued:
-                # Whoever is on the way must not bring back a time before a CVE was known.
-                raise KnowledgeError(
-                    f"it was issued {fresh.document.issued}, before the one in use"
-                )
+        fresh, known = self.read(document, signature), self._known
+        self._require_newer(fresh)
+        if fresh == known.releases and known.problem is None:
+            return
+        # It counts also where the ConfigMap does not take it, which then goes on to be a problem.
+        self._use(Known(fresh, known.problem))
         data = {DOCUMENT: document.decode(), SIGNATURE: signature}
-        await kube.patch(kinds.CONFIGMAP, NAME, namespace, {"data": data})
+        try:
+            await kube.patch(kinds.CONFIGMAP, NAME, namespace, {"data": data})
+        except NotFound:
+            raise KnowledgeError(
+                f"there is no ConfigMap {namespace}/{NAME} to keep it in, which `helm upgrade` makes"
+            ) from None
 
 
 def _in_use(releases: Releases) -> str:

@@ -192,6 +192,64 @@ def test_one_that_is_emptied_takes_back_what_was_known() -> None:
     assert source.now().releases.document is None
 
 
+LATER = TEXT.replace("11-30", "12-01")
+
+
+def test_with_a_key_nobody_brings_back_what_was_known_before() -> None:
+    source = ReleaseSource(key=PUBLIC)
+    source.take(a_config_map(**{DOCUMENT: LATER, SIGNATURE: signed(LATER)}))
+    known = source.now().releases
+    for data in ({DOCUMENT: TEXT, SIGNATURE: signed(TEXT)}, {}):
+        source.take(a_config_map(**data))
+        assert source.now().releases == known
+        assert (source.now().problem or "").endswith("issued 2026-12-01 08:00 UTC")
+    source.take(a_config_map(**{DOCUMENT: LATER, SIGNATURE: signed(LATER)}))
+    assert source.now().problem is None
+
+
+def test_with_a_key_one_that_is_empty_from_the_beginning_is_no_problem() -> None:
+    source = ReleaseSource(key=PUBLIC)
+    source.take(a_config_map())
+    assert source.now().problem is None
+
+
+async def test_with_a_key_a_config_map_that_is_deleted_takes_nothing_back(
+    api: FakeApi, kube: Kube
+) -> None:
+    source = ReleaseSource(key=PUBLIC)
+    data = {DOCUMENT: TEXT, SIGNATURE: signed(TEXT)}
+    api.put(PATH, with_uid(a_config_map(**data)))
+    told = asyncio.Queue[str | None]()
+
+    async def everybody() -> None:
+        told.put_nowait(source.now().problem)
+
+    async def watched(request: web.Request) -> None:
+        if "watch" in request.query:
+            asyncio.get_running_loop().call_later(0.1, api.drop, PATH)
+
+    api.script("GET", "configmaps$", watched)
+    async with followed(source, api, kube), asyncio.timeout(5):
+        telling = asyncio.create_task(source.tell(everybody))
+        assert await told.get() is None
+        assert "was deleted" in (await told.get() or "")
+        telling.cancel()
+    assert source.now().releases.document is not None
+
+
+async def test_what_is_fetched_counts_where_there_is_no_config_map_to_keep_it_in(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(_session: Any, url: str, _most: int) -> bytes:
+        return signed(TEXT).encode() if url.endswith(".sig") else TEXT.encode()
+
+    monkeypatch.setattr(releases, "_get", found)
+    source = ReleaseSource(url="https://example.org/r", key=PUBLIC)
+    with pytest.raises(KnowledgeError, match="no ConfigMap kok-system/kok-releases to keep it in"):
+        await source.fetch(kube, "kok-system")
+    assert source.now().releases.document is not None
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -127,7 +127,7 @@ def _begin(inputs: Inputs, target: str, before: UpgradeStatus | None) -> Upgrade
     return UpgradeStatus(
         from_=began.from_ if began is not None else inputs.running,
         to=target,
-        hop=next_hop(inputs, target),
+        hop=next_hop(inputs.running, target),
         hop_from=inputs.running,
         step=SERVERS if back else PREFLIGHT,
         since=began.since if began is not None else now,
@@ -174,7 +174,8 @@ def _after(inputs: Inputs, now: UpgradeStatus) -> UpgradeStatus | None:
     if now.step == NODES:
         if now.hop == now.to or now.backing_out:
             return None
-        hop = next_hop(inputs, now.to)
+        # What runs is on record only once this pass is over.
+        hop = next_hop(now.hop, now.to)
         if hop == now.hop:
             return None
         move |= {"hop": hop, "hop_from": now.hop, "step": PREFLIGHT, "findings": None}

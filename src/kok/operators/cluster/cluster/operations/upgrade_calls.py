@@ -22,7 +22,7 @@ from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.observe import ClusterView
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.cluster.operations.upgrade_gates import BACKUP, PREFLIGHT
-from kok.operators.cluster.cluster.spec.target import is_above, nodes_held, raise_that_counts
+from kok.operators.cluster.cluster.spec.target import is_above, nodes_held, raise_to_keep
 from kok.runtime.controller.reconciler import Pass
 
 PROBES_HOLD: Final = timedelta(hours=1)
@@ -54,7 +54,7 @@ def _record_raise(p: Pass[Cluster]) -> None:
     """What a FleetUpgrade wants goes once the spec has caught up, or its owner gives it up."""
     status, before = p.status, p.obj.status.raised
     status.nodes_held = nodes_held(p.obj)
-    status.raised = after = raise_that_counts(p.obj)
+    status.raised = after = raise_to_keep(p.obj)
     if before is not None and before != after and is_above(before.to, p.obj.spec.version):
         text = f"what FleetUpgrade {before.by} raised it to, {before.to}, is given up"
         p.event(reasons.RAISE_GIVEN_UP, f"{text}: spec.upgrade.fleet is Forbid")

@@ -72,10 +72,10 @@ class Inputs:
         return self.view.running(self.cluster.name, name)
 
 
-def next_hop(inputs: Inputs, target: str) -> str:
-    """The version to go to now: no component skips a minor."""
+def next_hop(runs: str, target: str) -> str:
+    """The version to go to from what runs: no component skips a minor."""
     try:
-        return versions.next_step(inputs.running, target)
+        return versions.next_step(runs, target)
     except versions.UnknownVersion:
         return target
 
@@ -184,7 +184,7 @@ def _nodes(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
     """Nodes that the next minor would leave too far behind; others follow when they can."""
     if now.hop == now.to or now.backing_out:
         return None
-    following = next_hop(inputs, now.to)
+    following = next_hop(now.hop, now.to)
     old = too_old(inputs.cluster, following)
     if not old:
         return None

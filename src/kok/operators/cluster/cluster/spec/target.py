@@ -38,6 +38,17 @@ def raise_that_counts(cluster: Cluster) -> Raised | None:
     return raised.model_copy(update={"to": runs}) if is_above(runs, asked) else None
 
 
+def raise_to_keep(cluster: Cluster) -> Raised | None:
+    """What is to stay on record of a raise: what counts, and what the spec is above but has not reached.
+
+    A spec that is written back before it came to anything leaves the Cluster at what it was raised to.
+    """
+    asked, raised, runs = cluster.spec.version, cluster.status.raised, cluster.status.version
+    if raised is not None and is_above(asked, raised.to) and is_above(asked, runs or ""):
+        return raised
+    return raise_that_counts(cluster)
+
+
 def _is_given_up(cluster: Cluster, raised: Raised) -> bool:
     status, upgrade = cluster.status, cluster.status.upgrade
     if cluster.spec.upgrade.fleet != "Forbid" or upgrade is None or status.version is None:

@@ -130,6 +130,21 @@ def test_one_that_is_under_way_or_through_stays_raised() -> None:
     assert world.parsed.raised.to == NEW
 
 
+def test_a_spec_that_went_further_and_back_leaves_what_was_raised() -> None:
+    world = a_raised(to="1.37.1", spec="1.37.0", running="1.37.1")
+    world.settle(2)
+    world.findings = (ERROR,)
+    world.spec["version"] = "1.37.2"
+    world.settle(3)
+    assert world.parsed.upgrade is not None, "its preflight blocks"
+    world.spec["version"] = "1.37.0"
+    world.settle()
+    assert world.components == dict.fromkeys(COMPONENTS, "1.37.1")
+    assert (world.parsed.version, world.parsed.upgrade) == ("1.37.1", None)
+    assert world.parsed.raised is not None
+    assert world.parsed.raised.to == "1.37.1"
+
+
 @pytest.mark.parametrize("wish", ["Never", "Separate"])
 @pytest.mark.parametrize("early", [False, True])
 def test_nodes_stay_also_once_git_has_caught_up(wish: str, *, early: bool) -> None:

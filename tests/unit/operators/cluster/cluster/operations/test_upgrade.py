@@ -175,8 +175,10 @@ def test_etcd_stays_as_it_is_until_its_step() -> None:
     assert decide(world.cluster, world.view, Policies(), world.now).etcd_version == "3.6.10"
 
 
-def test_a_chain_goes_through_each_minor() -> None:
+@pytest.mark.parametrize("addons", ["1.34.4", None], ids=["with addons", "without any"])
+def test_a_chain_goes_through_each_minor(addons: str | None) -> None:
     world = a_world(to="1.37.1", running="1.34.4", upgrade={"chained": True})
+    world.addons = addons
     seen = []
     for _ in range(80):
         world.tick()

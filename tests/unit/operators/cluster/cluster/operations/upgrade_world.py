@@ -41,7 +41,8 @@ class World:
     rolling: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     """Versions that never get ready."""
-    addons: str = OLD
+    addons: str | None = OLD
+    """The version that its Addon was rendered for; None where it has none."""
     before: bool = False
     """Whether these go before the control plane."""
     etcd: str = "3.6.10"
@@ -62,15 +63,17 @@ class World:
             a_deployment(name, version=version, ready=0 if name in self.rolling else 1)
             for name, version in self.components.items()
         ]
-        addon = an_addon("coredns")
-        addon["status"]["kubernetesVersion"] = self.addons
-        if self.before:
-            addon["spec"]["upgrade"] = "Before"
+        addons = []
+        if self.addons is not None:
+            addons = [an_addon("coredns")]
+            addons[0]["status"]["kubernetesVersion"] = self.addons
+            if self.before:
+                addons[0]["spec"]["upgrade"] = "Before"
         etcd = an_etcd(version=self.etcd, ready=not self.etcd_asleep)
         etcd["status"]["version"] = self.etcd
         if self.etcd_asleep:
             etcd["status"]["hibernation"] = {"step": "Asleep"}
-        return a_view(etcd, addon, *made, upgrade_backup=self.backup)
+        return a_view(etcd, *addons, *made, upgrade_backup=self.backup)
 
     def tick(self, *, seconds: float = 1.0, dies: bool = False) -> Upgrade:
         """One pass; an operator that `dies` has recorded what it must, and done nothing."""
@@ -105,7 +108,7 @@ class World:
     def go(self) -> None:
         """All that is under way ends well, but for what is broken."""
         self.rolling = {name for name in self.rolling if self.components[name] in self.broken}
-        self.addons = self.parsed.version or self.addons
+        self.addons = self.addons and (self.parsed.version or self.addons)
         if self.backup is not None:
             self.backup = BackupSeen(
                 self.backup.name, proven=True, failed=False, message="", steps=2
