@@ -69,7 +69,7 @@ def test_it_reads_what_the_models_write() -> None:
         paused=True,
         hibernates=True,
         upgrade=UnderWay("1.37.1", "Preflight", NOW, "the preflight", ("NodeSkew: w1 is too old",)),
-        last=Ended("1.37.0", backed_out=True, ended=NOW),
+        last=Ended("1.37.0", backed_out=True, ended=NOW, since=NOW),
         ready=Said(True, "Available", "fine", NOW),
         progressing=Said(False, "UpgradeBlocked", "w1", NOW),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kok.api.cluster.fleetstatus import CLUSTERS_MOST, FleetRow, FleetUpgradeStatus
+from kok.api.cluster.fleetstatus import CLUSTERS_MOST, NOT_READY_AFTER, FleetRow, FleetUpgradeStatus
 from kok.kube.decoding.brackets import entries
 from kok.kube.decoding.truncation import MOST
 
@@ -88,3 +88,27 @@ def test_of_a_small_fleet_every_sentence_is_kept() -> None:
     table = fleet(lambda n: row.turned("Failed", NOW, "UpgradeStuck", f"{n} " + "so, " * 120), 200)
 
     assert stored(table)[0].table() == dict(sorted(table.items()))
+
+
+def test_of_a_large_fleet_it_stays_known_who_has_the_version_and_is_not_ready() -> None:
+    row = FleetRow("rest", "1.37.0", "1.37.1")
+
+    def one(n: int) -> FleetRow:
+        lost = n < 1000
+        return row.turned("Failed", NOW, NOT_READY_AFTER if lost else "UpgradeStuck", "so, " * 120)
+
+    status, text = stored(fleet(one))
+
+    assert len(text) < STORED
+    assert entries(text) < MOST
+    told = [row.reason for row in status.table().values()]
+    assert told.count(NOT_READY_AFTER) == 1000
+
+
+def test_if_all_of_5000_are_not_ready_they_still_fit() -> None:
+    row = FleetRow("rest", "1.37.0", "1.37.1")
+    status, text = stored(fleet(lambda _: row.turned("Failed", NOW, NOT_READY_AFTER, "no")))
+
+    assert len(text) < STORED
+    assert entries(text) < MOST
+    assert status.counts.failed == CLUSTERS_MOST

@@ -50,6 +50,8 @@ class Ended:
     to: str
     backed_out: bool
     ended: datetime | None
+    since: datetime | None = None
+    """When it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def _ended(found: Mapping[str, Any]) -> Ended | None:
     if not found:
         return None
     backed_out = found.get("result") == "BackedOut"
-    return Ended(_text(found, "to"), backed_out, _moment(found, "ended"))
+    return Ended(_text(found, "to"), backed_out, _moment(found, "ended"), _moment(found, "since"))
 
 
 def _conditions(found: Any) -> dict[str, Said]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ BYTES_MOST = 1_150_000
 ENTRIES_MOST = 27_000
 """Values that the table may have."""
 WHY_MOST = 512
+NOT_READY_AFTER: Final = "NotReadyAfter"
+"""Why a Cluster failed that has the version: the one such word by which it is told what becomes of it."""
 
 State = Literal["Waiting", "Upgrading", "Done", "Failed", "Skipped"]
 
@@ -220,7 +222,9 @@ def rows_of(plan: Iterable[FleetGroup], clusters: Iterable[FleetCluster]) -> dic
 def stored(rows: Mapping[str, FleetRow]) -> tuple[list[FleetGroup], list[FleetCluster]]:
     """The lines as a table that can be stored: `plan` and `clusters`.
 
-    What does not fit loses its sentences first: the words of their reasons stay.
+    What does not fit loses its sentences first: the words of their reasons stay. After that only
+    `NOT_READY_AFTER` does, and if there is no room for that, none: whoever reads a line that has failed
+    for no reason has to reckon with this one.
     """
     plan, clusters = _stored(rows)
     if not _fits(plan, clusters):
@@ -233,7 +237,11 @@ def stored(rows: Mapping[str, FleetRow]) -> tuple[list[FleetGroup], list[FleetCl
         plan, clusters = _stored(brief)
     if not _fits(plan, clusters):
         for line in clusters:
-            line.why = line.reason = None
+            line.why = None
+            line.reason = line.reason if line.reason == NOT_READY_AFTER else None
+    if not _fits(plan, clusters):
+        for line in clusters:
+            line.reason = None
     return plan, clusters
 
 
@@ -279,5 +287,5 @@ def _fits(plan: Iterable[FleetGroup], clusters: Iterable[FleetCluster]) -> bool:
         entries += 9 + len(group.clusters)
     for line in clusters:
         size += 90 + len(line.name) + len((line.why or "").encode()) + len(line.reason or "")
-        entries += 4 + 2 * bool(line.reason)
+        entries += 4 + bool(line.reason) + bool(line.why)
     return size <= BYTES_MOST and entries <= ENTRIES_MOST

@@ -16,7 +16,14 @@ from kok.api.cluster.fleetupgrade import FleetTarget, FleetUpgradeSpec, FleetWav
 from kok.api.cluster.staging import CANARY, REST
 from kok.operators.cluster import reasons
 from kok.operators.cluster.fleetupgrade.aim import aim, aim_again
-from kok.operators.cluster.fleetupgrade.progress import arrived, asleep, is_gone, reaches, wanted
+from kok.operators.cluster.fleetupgrade.progress import (
+    arrived,
+    asleep,
+    is_gone,
+    reaches,
+    unproven,
+    wanted,
+)
 from kok.operators.cluster.staging.assign import in_waves, wave_beside
 from kok.versions.knowledge import Releases
 
@@ -131,8 +138,10 @@ def _again(
         gone = row.turned("Skipped", known.now, reasons.CLUSTER_GONE, "it was deleted meanwhile")
         return gone if row.state == "Failed" else row
     row, told = aim_again(row, target, cluster, known.releases)
-    if told is None and row.wave and arrived(cluster, row.to):
-        return row.turned("Done", known.now)
+    given_up = unproven(row, cluster) and cluster.forbids
+    if told is None and row.wave and arrived(cluster, row.to) and not given_up:
+        # One that failed is judged by the next pass, by more than the version that it has.
+        return row if row.state == "Failed" else row.turned("Done", known.now)
     told = told or _claimed(cluster.key, known)
     told = told or refusal(cluster, row.to, mine=row.state == "Failed") or asleep(cluster, row.to)
     if told is None:

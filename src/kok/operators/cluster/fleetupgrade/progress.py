@@ -62,6 +62,8 @@ def judge(
     if cluster is None or is_gone(cluster, planned):
         gone = row.turned("Skipped", now, reasons.CLUSTER_GONE, "it was deleted meanwhile")
         return row if row.state == "Failed" else gone
+    if unproven(row, cluster):
+        return row
     if arrived(cluster, row.to):
         return row.turned("Done", now)
     if row.state == "Failed":
@@ -74,14 +76,35 @@ def judge(
     return row if trouble is None else row.turned("Failed", now, *trouble)
 
 
+def unproven(row: FleetRow, cluster: ClusterContract) -> bool:
+    """Whether a Cluster has failed as it was not Ready after its upgrade, and is not Ready yet.
+
+    The version alone does not make it done: it has that. A large table has lost its reasons, and then
+    each that has failed counts as one of these.
+    """
+    lost = row.state == "Failed" and row.reason in {reasons.NOT_READY_AFTER, ""}
+    return lost and not (cluster.ready is not None and cluster.ready.holds)
+
+
 def unready(row: FleetRow, cluster: ClusterContract | None) -> str | None:
     """Why a Cluster that was through is not what it was then, as a sentence."""
     if cluster is None or cluster.ready is None or cluster.ready.holds or asleep(cluster, row.to):
         return None
-    since = cluster.ready.since
-    if since is not None and row.since is not None and since < row.since:
+    since, began = cluster.ready.since, _began(row, cluster)
+    if since is not None and began is not None and since < began:
         return None
     return f"it is not Ready since its upgrade: {cluster.ready.reason}: {cluster.ready.message}"
+
+
+def _began(row: FleetRow, cluster: ClusterContract) -> datetime | None:
+    """When the upgrade of a Cluster that is through began, as far as that is known: what it broke, it
+    may have broken before it was through."""
+    known = [row.since]
+    if cluster.raised == row.to:
+        known.append(cluster.raised_at)
+    if cluster.last is not None and cluster.last.to == row.to and not cluster.last.backed_out:
+        known.append(cluster.last.since)
+    return min((one for one in known if one is not None), default=None)
 
 
 def deadline(row: FleetRow, cluster: ClusterContract) -> datetime | None:

@@ -83,9 +83,12 @@ class Waves(ABC, Generic[W]):
 
     def _walk(self) -> tuple[str | None, Standing | None]:
         """The wave that is not through yet, and how it stands; neither at the end of all."""
-        for spec in self._specs:
+        for at, spec in enumerate(self._specs):
             wave = self._waves.setdefault(spec.name, FleetWaveStatus(name=spec.name))
             members = self._members[spec.name]
+            if self._got_through(members) and not self._is_begun(self._specs[at + 1 :]):
+                # While it had failed there was nothing that could prove itself.
+                wave.done = wave.soaked = None
             if any(self._rows[key].state in {"Waiting", "Upgrading"} for key in members):
                 return spec.name, self._go_on(spec, wave)
             if wave.done is None:
@@ -96,6 +99,18 @@ class Waves(ABC, Generic[W]):
                     return spec.name, soaking
                 wave.soaked = self._now.replace(microsecond=0)
         return None, None
+
+    def _got_through(self, members: Sequence[str]) -> bool:
+        """Whether one that had failed was found to be through after all just now."""
+        return any(
+            self._before[key].state == "Failed" and self._rows[key].state == "Done"
+            for key in members
+        )
+
+    def _is_begun(self, specs: Sequence[W]) -> bool:
+        """Whether one of these waves is."""
+        found = (self._waves.get(spec.name) for spec in specs)
+        return any(wave is not None and wave.begun is not None for wave in found)
 
     def _soak(self, spec: W, wave: FleetWaveStatus) -> Standing | None:
         """How it stands while a wave has to prove itself; None once it has."""

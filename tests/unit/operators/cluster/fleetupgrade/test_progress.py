@@ -149,6 +149,16 @@ def test_one_that_failed_and_gets_there_after_all_is_done() -> None:
     assert judge(failed, None, PLANNED, soon(hours=1)) is failed
 
 
+@pytest.mark.parametrize("reason", [reasons.NOT_READY_AFTER, ""], ids=["told", "no room for it"])
+def test_one_that_was_not_ready_after_its_upgrade_is_done_once_it_is(reason: str) -> None:
+    failed = ROW.turned("Failed", NOW, reason)
+    down = raised(runs=NEW, ready=said("EtcdNotReady"))
+
+    assert judge(failed, down, PLANNED, soon(hours=1)) is failed
+    assert judge(failed, raised(runs=NEW, ready=None), PLANNED, soon(hours=1)) is failed
+    assert judge(failed, raised(runs=NEW), PLANNED, soon(hours=1)).state == "Done"
+
+
 def test_one_that_is_told_to_sleep_after_it_was_raised_goes_on_by_itself() -> None:
     found = judge(ROW, raised(hibernates=True), PLANNED, soon(minutes=1))
 

@@ -97,12 +97,102 @@ def test_who_is_not_ready_at_the_end_of_that_time_has_failed() -> None:
     world.step()
     world.later(minutes=11)
     world.change("c0", ready=Said(False, "EtcdNotReady", "no quorum", world.now))
-    world.step()
+    for _ in range(3):
+        world.step()
+        world.later(minutes=5)
 
+        assert world.states()["c0"] == "Failed"
+        assert not world.under_way()
+        assert ready(world)[:2] == ("Stopped", reasons.FLEET_STOPPED)
+        assert world.fleet.status.is_true("Stopped")
+
+
+def a_canary_that_is_lost(world: World) -> None:
+    """It is through, and not Ready at the end of its time."""
+    world.begin()
+    world.finish("c0")
+    world.step()
+    world.later(minutes=11)
+    world.change("c0", ready=Said(False, "EtcdNotReady", "no quorum", world.now))
+    world.step()
+    assert world.rows["team-a/c0"].reason == reasons.NOT_READY_AFTER
+
+
+def test_a_canary_that_is_ready_again_proves_itself_once_more() -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    a_canary_that_is_lost(world)
+    world.later(hours=1)
+    world.change("c0", ready=Said(True, "Available", "", world.now))
+    world.step()
+    assert world.states()["c0"] == "Done"
+    assert ready(world)[0] == "Soaking"
+    world.later(minutes=11)
+    world.step()
+    assert world.under_way() == FIVE[1:]
+
+
+def test_a_retry_does_not_take_a_canary_that_is_not_ready_for_one_that_is_done() -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    a_canary_that_is_lost(world)
+    world.annotate(retry="1")
+    for _ in range(3):
+        world.step()
+        world.later(minutes=5)
     assert world.states()["c0"] == "Failed"
     assert not world.under_way()
-    assert ready(world)[:2] == ("Stopped", reasons.FLEET_STOPPED)
-    assert world.fleet.status.is_true("Stopped")
+
+    world.change("c0", forbids=True)
+    world.annotate(retry="without it")
+    world.step()
+    world.step()
+    assert world.rows["team-a/c0"].reason == reasons.OPTED_OUT
+    assert world.under_way() == FIVE[1:]
+
+
+def test_a_canary_that_gets_through_late_has_its_time_too() -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    world.begin()
+    world.block("c0")
+    world.step()
+    world.later(hours=2)
+    world.finish("c0")
+    world.step()
+    assert world.states()["c0"] == "Done"
+    assert ready(world)[0] == "Soaking"
+    assert not world.under_way()
+
+
+def test_one_that_gets_through_late_does_not_hold_a_later_wave_that_is_under_way() -> None:
+    world = five_clusters(
+        {"name": "two", "names": ["c0", "c1"], "maxParallel": 2, "soak": "10m"},
+        {"name": "rest", "maxParallel": 1},
+        stopAfterFailures=2,
+    )
+    world.begin()
+    world.block("c0")
+    world.finish("c1")
+    world.step()
+    world.later(minutes=11)
+    world.step()
+    assert world.under_way() == ["c2"]
+    world.finish("c0", "c2")
+    world.step()
+    assert world.states()["c0"] == "Done"
+    assert world.under_way() == ["c3"]
+
+
+def test_what_its_upgrade_broke_before_it_was_through_counts() -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    world.begin()
+    world.later(minutes=1)
+    world.change("c0", ready=Said(False, "AddonsNotReady", "no DNS", world.now))
+    world.later(minutes=1)
+    world.finish("c0")
+    world.step()
+    world.later(minutes=11)
+    world.step()
+    assert world.rows["team-a/c0"].reason == reasons.NOT_READY_AFTER
+    assert not world.under_way()
 
 
 def test_a_wave_waits_for_approval_and_stays_approved() -> None:

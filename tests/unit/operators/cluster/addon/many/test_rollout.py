@@ -163,6 +163,35 @@ def test_a_wave_proves_itself_before_the_next_one() -> None:
     assert world.having(**NEW) == {"c0"}
     assert world.why("c0")[0] == "NotReadyAfter"
 
+    world.annotate(retry="1")
+    world.run()
+    assert world.having(**NEW) == {"c0"}, "it has the content, and is not Ready"
+
+    world.broken.clear()
+    world.run()
+    assert world.states()["c0"] == "Done"
+    assert world.ready() == ("False", "Soaking"), "it proves itself once more"
+    assert world.having(**NEW) == {"c0"}
+    world.now += timedelta(hours=2)
+    world.run()
+    assert world.having(**NEW) == set(FIVE)
+
+
+def test_a_canary_that_gets_ready_late_has_its_time_too() -> None:
+    waves = [{"name": "first", "names": ["c0"], "soak": "1h"}, {"name": "rest"}]
+    world = a_world()
+    world.change(values=NEW, rollout={"waves": waves, "progressDeadline": "1m"})
+    world.broken["c0"] = "NotHealthy"
+    world.run()
+    world.now += timedelta(minutes=2)
+    world.run()
+    assert world.why("c0")[0] == "NotReadyInTime"
+    world.broken.clear()
+    world.run()
+    assert world.states()["c0"] == "Done"
+    assert world.ready() == ("False", "Soaking")
+    assert world.having(**NEW) == {"c0"}
+
 
 def test_one_whose_content_stays_the_same_has_no_turn() -> None:
     world = a_world(rollout=WAVES)
