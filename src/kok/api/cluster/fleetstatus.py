@@ -119,12 +119,15 @@ class FleetCounts(ApiModel):
 
 
 class FleetWindowStatus(ApiModel):
-    """The window that was open last."""
+    """The window that was due last."""
 
     due: datetime
     """When it was to open."""
     opened: datetime
-    """When it was found open; later than its end if nobody could look, and it is caught up with."""
+    """As of when it counts as open: as of then, or as of when it was found that nobody could look from then
+    to its end, and it is caught up with."""
+    cron: str = Field(default="", max_length=128)
+    """The schedule by which it was due: by another one nothing was missed."""
 
 
 class FleetReport(ApiModel):
@@ -186,7 +189,7 @@ class FleetUpgradeStatus(Status):
     beyond: int = 0
     """Clusters that were selected and did not fit into one FleetUpgrade."""
     window: FleetWindowStatus | None = None
-    """The window that was open last."""
+    """The window that was due last, whether it could be used or not."""
     retried: str = Field(default="", max_length=253)
     """Value of the annotation `kok.dev/retry` that was heeded last."""
     took: FleetDurations | None = None

@@ -29,6 +29,8 @@ class FleetOutcome:
 
 def note(status: FleetUpgradeStatus, decision: FleetDecision, now: datetime) -> None:
     """Puts what was decided into the status, as far as it is to be remembered."""
+    # Also of one that has no plan: what passes meanwhile is not caught up with.
+    status.window = decision.window
     if decision.rows is None:
         return
     rows = dict(decision.rows)
@@ -36,7 +38,6 @@ def note(status: FleetUpgradeStatus, decision: FleetDecision, now: datetime) -> 
         status.store(rows)
     status.waves = list(decision.waves) or status.waves
     status.wave = decision.wave
-    status.window = decision.window
     status.late = len(decision.late)
     _account(status, decision)
     if decision.report is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from kok.api.cluster.fleetstatus import FleetReport
@@ -15,6 +16,7 @@ from kok.operators.cluster.fleetupgrade.decision import (
 )
 from kok.operators.cluster.fleetupgrade.plan import missing
 from kok.operators.cluster.fleetupgrade.waves import Step
+from kok.operators.cluster.fleetupgrade.window import window_of
 from kok.operators.cluster.staging.standing import Standing
 from kok.runtime.controller.errors import Wait
 from kok.versions.knowledge import Releases
@@ -45,16 +47,21 @@ def decide(
 ) -> FleetDecision:
     """What to do with a FleetUpgrade."""
     spec, status = fleet.spec, fleet.status
+    idle = window_of(fleet, now, catches_up=False).recorded
     if view.refused is not None:
         told = Standing("Refused", view.refused.reason, view.refused.message)
-        return FleetDecision(told, stop=view.refused)
+        return FleetDecision(told, stop=view.refused, window=idle)
     if status.started_at is None:
-        return _begin(fleet, view, releases, now)
+        found = _begin(fleet, view, releases, now)
+        begins = found.planning is not None
+        return replace(found, window=window_of(fleet, now).recorded if begins else idle)
     if asked_again(fleet) and not spec.paused:
         told = Standing("Planning", reasons.PLANNING, "what failed or was skipped is tried again")
-        return FleetDecision(told, planning="Plan" if spec.dry_run else "Retry")
+        # While it was at rest nobody looked, and nobody had to.
+        window = window_of(fleet, now, catches_up=status.ended_at is None).recorded
+        return FleetDecision(told, planning="Plan" if spec.dry_run else "Retry", window=window)
     if status.ended_at is not None:
-        return _at_rest(fleet)
+        return replace(_at_rest(fleet), window=status.window)
     return Step(fleet, view, releases, now).taken()
 
 

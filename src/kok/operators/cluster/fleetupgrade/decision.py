@@ -54,6 +54,7 @@ class FleetDecision:
     waves: tuple[FleetWaveStatus, ...] = ()
     wave: str | None = None
     window: FleetWindowStatus | None = None
+    """The window as it is now; it is recorded in any case."""
     raises: tuple[Raise, ...] = ()
     stopped: str = ""
     """Why no further Cluster is raised because of failures."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from kok.api.cluster.contract import ClusterContract
-from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus
+from kok.api.cluster.fleetstatus import FleetReport, FleetRow, FleetWaveStatus, FleetWindowStatus
 from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWave
 from kok.api.names import ANNOTATION_APPROVE
 from kok.api.shares import resolved
@@ -35,13 +35,15 @@ from kok.operators.cluster.fleetupgrade.progress import (
     unready,
     wanted,
 )
-from kok.operators.cluster.fleetupgrade.window import window_now
+from kok.operators.cluster.fleetupgrade.window import window_of
 from kok.operators.cluster.staging.standing import Standing, clock, length
 from kok.operators.cluster.staging.waves import Waves
 from kok.versions.knowledge import Releases
 
 NOTHING_TO_DO = frozenset({reasons.ALREADY_THERE, reasons.NOT_CONCERNED, reasons.CLUSTER_GONE})
 """Skipped for these there was nothing to be upgraded."""
+HELD = frozenset({reasons.FLEET_STOPPED, reasons.WAITING_FOR_APPROVAL})
+"""While it waits for people, windows pass as they do while it is paused."""
 ABORTED = "the FleetUpgrade was aborted before its turn"
 
 
@@ -61,8 +63,7 @@ class Step(Waves[FleetWave]):
         self._fleet, self._spec, self._view = fleet, fleet.spec, view
         self._planned = fleet.status.started_at or now
         self._raises: list[Raise] = []
-        born = fleet.metadata.creation_timestamp or now
-        self._window = window_now(fleet.spec.window, fleet.status.window, born, now)
+        self._window = window_of(fleet, now, catches_up=not fleet.spec.paused)
         # Also while nothing waits for it: what was looked at is not caught up with.
         self._looks += [self._window.changes] if self._window.changes is not None else []
 
@@ -82,7 +83,7 @@ class Step(Waves[FleetWave]):
             rows=self._rows,
             waves=tuple(self._waves.values()),
             wave=current,
-            window=self._window.recorded,
+            window=self._window_after(standing),
             raises=tuple(self._raises),
             stopped=(self._stopped() or "") if self._count("Waiting") else "",
             late=self._late(),
@@ -90,6 +91,14 @@ class Step(Waves[FleetWave]):
             report=report,
             look=self._look(),
         )
+
+    def _window_after(self, standing: Standing) -> FleetWindowStatus | None:
+        """The window to be recorded: one that was missed while nobody could have been raised is over."""
+        found, before = self._window.recorded, self._fleet.status.window
+        anew = before is None or (found is not None and found.due != before.due)
+        if found is None or not anew or standing.reason not in HELD:
+            return found
+        return found.model_copy(update={"opened": found.due})
 
     # --- what became of those that were begun
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kok.api.cluster.fleetstatus import FleetWindowStatus
-from kok.api.cluster.fleetupgrade import FleetWindow
+from kok.api.cluster.fleetupgrade import FleetUpgrade, FleetWindow
 from kok.api.fields import span
 from kok.runtime.operations import crontab
+
+EVER = datetime.min.replace(tzinfo=UTC)
+"""After this all is due that ever was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,33 +20,53 @@ class Window:
 
     is_open: bool
     recorded: FleetWindowStatus | None = None
-    """To be recorded: the one that was open last."""
+    """To be recorded: the one that was due last."""
     changes: datetime | None = None
     """When it closes, or opens; None if it never does."""
     problem: str | None = None
     """Why nobody can tell when it opens."""
 
 
+def window_of(fleet: FleetUpgrade, now: datetime, *, catches_up: bool = True) -> Window:
+    """The window of a FleetUpgrade; `catches_up`: whether one that was missed could have been used."""
+    status = fleet.status
+    seen = status.phase is not None or status.started_at is not None
+    born = None if seen else fleet.metadata.creation_timestamp
+    return window_now(fleet.spec.window, status.window, born, now, catches_up=catches_up)
+
+
 def window_now(
-    spec: FleetWindow | None, recorded: FleetWindowStatus | None, born: datetime, now: datetime
+    spec: FleetWindow | None,
+    recorded: FleetWindowStatus | None,
+    born: datetime | None,
+    now: datetime,
+    *,
+    catches_up: bool = True,
 ) -> Window:
-    """The window of a FleetUpgrade that was created at `born`.
+    """The window of a FleetUpgrade, of which `recorded` is what was seen last.
 
     One that opened and closed while nobody could look is open as of now, for as long as it would
-    have been. While an object is paused it is looked at: what passes then is not caught up with.
+    have been. Without `catches_up` it is not: it could not have been used. Nor is one that passed before
+    somebody wrote the window, or changed its schedule; `born` is when that was created of which nothing was
+    ever seen, and None for any other.
     """
     if spec is None:
         return Window(is_open=True)
     if problem := crontab.problem(spec.cron):
-        return Window(is_open=False, recorded=recorded, problem=problem)
-    length = span(spec.duration)
-    due = crontab.last_due(spec.cron, recorded.due if recorded else born - length, now)
-    if due is not None:
-        recorded = FleetWindowStatus(due=due, opened=now.replace(microsecond=0))
-    if recorded is None:
-        return Window(is_open=False, changes=crontab.next_due(spec.cron, now))
-    missed = recorded.opened >= recorded.due + length
-    end = (recorded.opened if missed else recorded.due) + length
+        kept = recorded and recorded.model_copy(update={"cron": spec.cron})
+        return Window(is_open=False, recorded=kept, problem=problem)
+    length, coming = span(spec.duration), crontab.next_due(spec.cron, now)
+    due = crontab.last_due(spec.cron, EVER, now)
+    if due is None:
+        return Window(is_open=False, changes=coming)
+    seen = recorded if recorded is not None and recorded.cron == spec.cron else None
+    if seen is None or due > seen.due:
+        looked = now if recorded is not None or born is None else born - length
+        looked = seen.due if seen is not None else looked
+        missed = catches_up and due > looked and now >= due + length
+        opened = now.replace(microsecond=0) if missed else due
+        seen = FleetWindowStatus(due=due, opened=opened, cron=spec.cron)
+    end = seen.opened + length
     if now < end:
-        return Window(is_open=True, recorded=recorded, changes=end)
-    return Window(is_open=False, recorded=recorded, changes=crontab.next_due(spec.cron, now))
+        return Window(is_open=True, recorded=seen, changes=end)
+    return Window(is_open=False, recorded=seen, changes=coming)
