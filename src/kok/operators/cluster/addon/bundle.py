@@ -229,7 +229,7 @@ class BundleRenderer:
             helm=which(self._helm) or self._helm,
             chart=f"chart {source.chart} {found.version}",
             digest=found.digest,
-            release=source.release_name or addon.name[:RELEASE],
+            release=source.release_name or addon.name[:RELEASE].rstrip("-."),
             namespace=source.namespace,
             create_namespace=source.create_namespace,
             kubernetes=context.version,

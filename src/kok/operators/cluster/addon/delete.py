@@ -58,7 +58,8 @@ class Removal:
     async def remove_all(
         self, cluster: Cluster, waited: timedelta = timedelta(), limit: timedelta = REMOVAL
     ) -> bool:
-        """Whether something is left; nothing counts as left where nobody can be asked any more.
+        """Whether something is left; nothing counts as left where nobody can be asked any more, as
+        the Cluster has no API, or goes.
 
         Strikes from `status.inventory` what is gone. `waited` of `limit` has passed: what should go
         later goes in time, too, whatever holds the rest up. Raises `KubeError` of the meta cluster.
@@ -66,8 +67,10 @@ class Removal:
         p = self._p
         connection = await reconnect(p.kube, self._connections, self._settings, cluster)
         if connection is None:
-            p.status.inventory = []
-            return False
+            if cluster.status.endpoint is None or cluster.deleting:
+                p.status.inventory = []
+            # Otherwise it runs, and its credentials may come back.
+            return bool(p.status.inventory)
         try:
             async with asyncio.timeout(REMOVAL_WITH_CLUSTER.total_seconds()):
                 kube, entries = p.guarded(connection.kube), p.status.inventory

@@ -8,6 +8,7 @@ that has just come, is no outage.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,6 +25,9 @@ from kok.runtime.pods.messages import one_line
 
 WELL, ILL, SETTLE = 120.0, 20.0, 5.0
 """Seconds between two looks where all is reached, where it is not, and after nodes came or went."""
+LASTING: Final = 60.0
+"""Seconds for which something is not reached until that is no node that has just died: one stays Ready
+for 50."""
 KUBELET_LIMIT: Final = 10.0
 """Seconds that a kubelet has for its answer."""
 NODES_MOST: Final = 4
@@ -55,6 +59,8 @@ class Reach:
     apis: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
     """Webhooks that answer, and without which no node would stay Ready."""
+    lasting: tuple[str, ...] = ()
+    """Of kubelets and pods those that no look has reached for `LASTING` seconds."""
 
     @property
     def whole(self) -> bool:
@@ -110,10 +116,11 @@ class ReachWatch:
         on_change: Callable[[], None],
         *,
         pause: Callable[[Awaitable[Any], float], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Needs a running event loop. `nodes` are Ready or not, by name, None until known.
 
-        `pause` waits for something, for so many seconds at most.
+        `pause` waits for something, for so many seconds at most; `clock` tells seconds.
         """
         self.found: Reach | None = None
         """What is to be said; None before that is known."""
@@ -121,7 +128,10 @@ class ReachWatch:
         self._nodes = nodes
         self._on_change = on_change
         self._pause = pause or _pause
+        self._clock = clock
         self._before: Reach | None = None
+        self._lost: dict[str, float] = {}
+        """Since when each kubelet, or the pods, are not reached."""
         self._stirred = asyncio.Event()
         self._task = asyncio.create_task(self._follow())
 
@@ -139,12 +149,19 @@ class ReachWatch:
             nodes = self._nodes()
             if nodes is not None:
                 await self._look([name for name, ready in nodes.items() if ready])
-            # What was found, and is not told yet, is looked at again soon.
-            well = self.found is not None and self.found.whole and self.found == self._before
-            await self._pause(self._stirred.wait(), WELL if well else ILL)
+            await self._pause(self._stirred.wait(), WELL if self._well else ILL)
             if self._stirred.is_set():
                 await self._pause(asyncio.Event().wait(), SETTLE)
             self._stirred.clear()
+
+    @property
+    def _well(self) -> bool:
+        """Whether all is reached that is in use. What is not told yet, or may be passing, is looked at
+        again soon."""
+        found = self.found
+        if found is None or not found.whole or len(found.lasting) < len(self._lost):
+            return False
+        return replace(found, lasting=()) == self._before
 
     async def _look(self, nodes: Iterable[str]) -> None:
         try:
@@ -152,12 +169,21 @@ class ReachWatch:
         except KubeError:
             return  # Whoever asks the API for more important things tells of that.
         was, self._before = self._before, now
+        lasting = self._lasting(now)
         if was is None and not (now.whole and not now.pods):
             return
-        told = now.after(was or now, self.found or Reach())
+        told = replace(now.after(was or now, self.found or Reach()), lasting=lasting)
         if told != self.found:
             self.found = told
             self._on_change()
+
+    def _lasting(self, now: Reach) -> tuple[str, ...]:
+        moment = self._clock()
+        lost = {said.partition(":")[0]: said for said in now.kubelets}
+        if now.pods:
+            lost["pods"] = now.pods[0]
+        self._lost = {what: self._lost.get(what, moment) for what in lost}
+        return tuple(lost[what] for what, at in self._lost.items() if moment - at >= LASTING)
 
 
 async def _pause(what: Awaitable[Any], most: float) -> None:

@@ -340,7 +340,7 @@ class Meta:
 
 
 def removing(
-    business: Business, *, going: bool = False, deleted_for: float = 1.0
+    business: Business | None, *, going: bool = False, deleted_for: float = 1.0
 ) -> tuple[AddonReconciler, Pass[Addon]]:
     cluster = a_cluster(status=STATUS)
     if going:
@@ -357,7 +357,8 @@ def removing(
             "status": {"inventory": [applied]},
         }
     )
-    connections: Any = SimpleNamespace(get=lambda _key: SimpleNamespace(kube=business))
+    connection = SimpleNamespace(kube=business) if business is not None else None
+    connections: Any = SimpleNamespace(get=lambda _key: connection)
     p: Any = Pass(
         obj=addon,
         status=addon.status.model_copy(deep=True),
@@ -386,6 +387,20 @@ async def test_what_cannot_be_removed_in_time_is_named() -> None:
     reconciler, p = removing(Business(Unreachable("no answer")), deleted_for=61)
     assert await reconciler.finalize(p) is DONE
     assert [(e.reason, e.note) for e in p.events] == [("GaveUp", "ConfigMap x may be left behind")]
+
+
+async def test_a_cluster_whose_credentials_are_missing_is_waited_for_like_one_that_is_away() -> (
+    None
+):
+    reconciler, p = removing(None)
+    with pytest.raises(Wait, match="waiting for ConfigMap x to go"):
+        await reconciler.finalize(p)
+    reconciler, p = removing(None, deleted_for=61)
+    assert await reconciler.finalize(p) is DONE
+    assert [(e.reason, e.note) for e in p.events] == [("GaveUp", "ConfigMap x may be left behind")]
+    reconciler, p = removing(None, going=True)
+    assert await reconciler.finalize(p) is DONE
+    assert p.events == []
 
 
 async def test_an_operator_that_comes_back_after_the_time_is_over_still_removes_it() -> None:

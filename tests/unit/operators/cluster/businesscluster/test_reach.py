@@ -149,9 +149,11 @@ async def test_whether_a_pod_is_reached_is_asked_of_the_clusters_dns(
 
 def test_auto_comes_to_a_tunnel_once_and_for_all() -> None:
     auto = a_cluster(network={"tunnel": "Auto"})
-    lost = Reach(1, pods=("pod kube-system/coredns-1: i/o timeout",))
+    why = ("pod kube-system/coredns-1: i/o timeout",)
+    lost = Reach(1, pods=why, lasting=why)
     assert decide(auto, None, NOW) is None
     assert decide(auto, Reach(1), NOW) is None
+    assert decide(auto, Reach(4, kubelets=("node w1: timeout",)), NOW) is None, "it may have died"
     found = decide(auto, lost, NOW)
     assert found is not None
     assert found.why == lost.pods[0]
@@ -171,6 +173,7 @@ class Turns:
     """Stands for the time between looks: each ends when the test says so."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.asked: list[float] = []
         self._waits: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
 
@@ -194,7 +197,13 @@ def turns() -> Turns:
 
 @pytest.fixture
 async def watch(kube: Kube, turns: Turns) -> AsyncIterator[ReachWatch]:
-    one = ReachWatch(kube, lambda: {"w1": True, "w2": False}, lambda: None, pause=turns.pause)
+    one = ReachWatch(
+        kube,
+        lambda: {"w1": True, "w2": False},
+        lambda: None,
+        pause=turns.pause,
+        clock=lambda: turns.now,
+    )
     yield one
     await one.close()
 
@@ -216,6 +225,24 @@ async def test_what_fails_once_is_not_told_and_looked_at_again_soon(
         begin.set_result(None)
     assert told == [True, True, True, True, False, True]
     assert turns.asked[:6] == [120.0, 20.0, 120.0, 20.0, 20.0, 120.0]
+
+
+@pytest.mark.parametrize("what", ["kubelet", "pod"])
+async def test_what_is_not_reached_for_a_minute_is_no_node_that_dies(
+    api: FakeApi, watch: ReachWatch, turns: Turns, what: str
+) -> None:
+    if what == "kubelet":
+        refuse(api, "w1", "dial tcp 10.0.0.1:10250: i/o timeout")
+    else:
+        dns_answers(api, "dial tcp 10.244.0.2:8181: i/o timeout")
+    told: list[bool] = []
+    for _ in range(5):
+        begin = await turns.over()
+        told.append(watch.found is not None and bool(watch.found.lasting))
+        turns.now += turns.asked[-1]
+        begin.set_result(None)
+    assert told == [False, False, False, True, True]
+    assert turns.asked[:3] == [20.0, 20.0, 20.0]
 
 
 async def test_nodes_that_are_not_ready_are_not_asked(

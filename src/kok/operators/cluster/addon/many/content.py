@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from kok.api.cluster.addon import AddonSpec
-from kok.api.cluster.addonrollout import AddonContent, AddonOverride, shared_part
+from kok.api.cluster.addonrollout import AddonContent, AddonOverride, AddonRollout, shared_part
 from kok.api.cluster.contract import ClusterContract
 from kok.api.meta import Manifest
 from kok.kube.decoding.nesting import ALLOWED, too_deep
@@ -67,6 +67,20 @@ class Content:
             made = shared_part(_spec({**self._stored, "values": values}).manifest())
             self._made[chosen] = (made, _hash(made))
         return self._made[chosen]
+
+
+def proven_by(rollout: AddonRollout | None, now: Content) -> Content | None:
+    """What the last rollout that went through has brought; `now` is the content of this spec.
+
+    None where nothing was recorded, or this version cannot read it.
+    """
+    kept = rollout.proven if rollout is not None else None
+    if kept is None or kept.revision == now.revision:
+        return now if kept is not None else None
+    try:
+        return Content.kept(kept)
+    except ValueError:
+        return None
 
 
 def _spec(stored: Mapping[str, Any]) -> AddonSpec:

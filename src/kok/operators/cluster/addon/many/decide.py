@@ -16,7 +16,7 @@ from kok.api.fields import span
 from kok.api.meta import Manifest
 from kok.api.shares import resolved
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.addon.many.content import Content, plan_of, problem
+from kok.operators.cluster.addon.many.content import Content, plan_of, problem, proven_by
 from kok.operators.cluster.addon.many.plan import (
     Planner,
     child_of,
@@ -258,7 +258,7 @@ class Step(Waves[AddonWave]):
     def _intents(self) -> dict[str, Manifest]:
         """What is to be written; of those whose turn is yet to come only what is missing."""
         found: dict[str, Manifest] = {}
-        proven = self._proven()
+        proven = proven_by(self._rollout, self._content)
         for key, cluster in selected(self._addon.spec, self._view.clusters).items():
             row, child = self._rows.get(key), child_of(self._addon, self._view, key)
             wanted = self._content
@@ -271,18 +271,6 @@ class Step(Waves[AddonWave]):
             if child is None or child.digest != wanted.digest_for(cluster):
                 found[key] = wanted.spec_for(cluster)
         return found
-
-    def _proven(self) -> Content | None:
-        """What Clusters get that come while another revision is under way."""
-        kept = self._rollout.proven
-        if kept is None:
-            return None
-        if kept.revision == self._content.revision:
-            return self._content
-        try:
-            return Content.kept(kept)
-        except ValueError:
-            return None
 
     def _unwanted(self) -> tuple[tuple[Child, ...], tuple[Child, ...]]:
         """Those that go, and those that stay without belonging to this Addon."""

@@ -13,7 +13,7 @@ from kok.api.cluster.fleetstatus import FleetRow, FleetWaveStatus
 from kok.api.cluster.staging import CANARY, REST
 from kok.api.names import ANNOTATION_RETRY
 from kok.operators.cluster import naming, reasons
-from kok.operators.cluster.addon.many.content import Content
+from kok.operators.cluster.addon.many.content import Content, proven_by
 from kok.operators.cluster.addon.many.view import Child, ManyView
 from kok.operators.cluster.staging.assign import in_waves, wave_beside
 
@@ -89,6 +89,7 @@ class Planner:
         self._waves = staging_of(addon.spec).waves
         rollout = addon.status.rollout
         self._before = rollout.table() if rollout is not None else {}
+        self._proven = proven_by(rollout, content)
         self.beyond = 0
         """Clusters that did not fit."""
 
@@ -138,7 +139,7 @@ class Planner:
             return row.turned("Waiting", None)
         child = child_of(self._addon, self._view, key)
         found = FleetRow(from_=self._has(row), to=revision)
-        if self._is_there(cluster, child):
+        if self._is_there(cluster, child) and self._is_proven(cluster):
             return found.turned("Done", self._now)
         told = idle(cluster, child)
         return found if told is None else found.turned("Skipped", self._now, *told)
@@ -169,6 +170,15 @@ class Planner:
 
     def _is_there(self, cluster: ClusterContract, child: Child | None) -> bool:
         return child is not None and child.digest == self._content.digest_for(cluster)
+
+    def _is_proven(self, cluster: ClusterContract) -> bool:
+        """Whether a rollout went through with what the Cluster is to have.
+
+        Otherwise another revision with the same for this Cluster takes nobody's word for it: a canary
+        that failed, or has not proven itself yet, has its turn again.
+        """
+        wanted = self._content.digest_for(cluster)
+        return self._proven is not None and self._proven.digest_for(cluster) == wanted
 
     def _leaving(self) -> dict[str, FleetRow]:
         """Clusters that are no longer selected, and keep it only because they do not run."""

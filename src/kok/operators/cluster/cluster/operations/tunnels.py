@@ -23,7 +23,8 @@ def decide(cluster: Cluster, inside: Reach | None, now: datetime) -> TunnelStatu
         return None
     if cluster.status.tunnel is not None or inside is None:
         return cluster.status.tunnel
-    lost = (*inside.kubelets, *inside.pods)
+    # A node that dies is not reached either, until it is no longer Ready.
+    lost = inside.lasting
     return TunnelStatus(since=now, why=lost[0][:_WHY]) if lost else None
 
 

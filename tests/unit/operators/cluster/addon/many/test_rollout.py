@@ -202,6 +202,37 @@ def test_one_whose_content_stays_the_same_has_no_turn() -> None:
     assert set(world.states().values()) == {"Done"}
 
 
+OVERRIDE = [{"names": ["c1"], "values": {"x": 1}}]
+
+
+def test_a_canary_that_failed_has_not_proven_it_for_another_revision() -> None:
+    world = a_world(rollout=WAVES)
+    world.broken["c3"] = "NotHealthy"
+    world.change(values=NEW)
+    world.run()
+    world.change(overrides=OVERRIDE)
+    world.run()
+    assert {key for key in FIVE if world.values(key)} == {"c3"}
+    assert world.states()["c3"] == "Upgrading"
+    world.broken.clear()
+    world.run()
+    assert {key for key in FIVE if world.values(key)} == set(FIVE)
+
+
+def test_neither_has_one_that_soaks() -> None:
+    waves = [{**WAVES["waves"][0], "soak": "1h"}, WAVES["waves"][1]]
+    world = a_world(rollout=WAVES)
+    world.change(values=NEW, rollout={"waves": waves})
+    world.run()
+    world.change(overrides=OVERRIDE)
+    world.run()
+    assert {key for key in FIVE if world.values(key)} == {"c3"}
+    assert world.writes == ["c3"], "it has what it is to have"
+    world.now += timedelta(hours=2)
+    world.run()
+    assert {key for key in FIVE if world.values(key)} == set(FIVE)
+
+
 def test_while_it_is_paused_nobody_gets_anything() -> None:
     world = a_world(rollout=WAVES)
     world.change(values=NEW)

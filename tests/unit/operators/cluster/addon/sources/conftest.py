@@ -83,13 +83,13 @@ class Workplace:
         where = f"{self.server.host}/{reference}"
         return {"oci": {"reference": where, "ca": self.server.ca, **source}}
 
-    async def bundle(self, source: dict[str, Any], **spec: Any) -> Bundle:
+    async def bundle(self, source: dict[str, Any], *, name: str = "mine", **spec: Any) -> Bundle:
         """What an Addon comes to; what was found is recorded, as a pass does."""
         made = await self.renderer.bundle(
             self.kube,
             Addon.parse(
                 {
-                    "metadata": {"name": "mine", "namespace": "ns"},
+                    "metadata": {"name": name, "namespace": "ns"},
                     "spec": {"cluster": "shop", "source": source, **spec},
                     "status": self.status,
                 }

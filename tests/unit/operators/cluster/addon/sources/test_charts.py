@@ -38,6 +38,13 @@ async def test_a_chart_is_rendered_for_its_cluster_and_its_values(workplace: Wor
     assert made.source.url == f"{workplace.server.url}/demo-1.2.0.tgz"
 
 
+async def test_a_long_name_comes_to_a_release_that_helm_takes(workplace: Workplace) -> None:
+    workplace.server.add(chart())
+    made = await workplace.bundle(workplace.chart(), name=f"{'a' * 52}-0123456789")
+    (manifest,) = made.manifests
+    assert manifest["metadata"]["name"] == f"{'a' * 52}-config"
+
+
 async def test_at_rest_nobody_is_asked_and_nothing_is_rendered(workplace: Workplace) -> None:
     workplace.server.add(chart())
     first = await workplace.bundle(workplace.chart())
