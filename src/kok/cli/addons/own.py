@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from kok.cli.addons.values import merged
 from kok.cli.addons.world import ADDON, Here
 from kok.cli.gitops import keeper
 from kok.cli.query import Refused
+from kok.kube.errors import Forbidden
 from kok.kube.requests.conflicts import until_written
 
 
@@ -68,8 +70,8 @@ def check_ours(live: Manifest) -> None:
 async def upgraded(at: Here, name: str, wanted: Wanted) -> int | None:
     """Writes what is wanted; the generation that the Addon has by that, None if it is so already.
 
-    Values are tried before that, unless the chart or artifact is another one, which only the operator
-    fetches. Raises `KubeError` and `Refused`.
+    Values are tried before that, unless it is a chart or an artifact, which only the operator fetches,
+    or what else belongs to it may not be read. Raises `KubeError` and `Refused`.
     """
     return await until_written(partial(_upgraded, at, name, wanted))
 
@@ -85,8 +87,9 @@ async def _upgraded(at: Here, name: str, wanted: Wanted) -> int | None:
         source = of_version(source, wanted.version)
     if made == before and source == spec["source"]:
         return None
-    if source == spec["source"]:
-        await bundle_of(at, Addon.parse({**live, "spec": {**spec, "values": made}}))
+    if not source.keys() & {"helm", "oci"}:
+        with suppress(Forbidden):
+            await bundle_of(at, Addon.parse({**live, "spec": {**spec, "values": made}}))
     seen = live["metadata"]["resourceVersion"]
     patch = [
         # Not a test, which fails as invalid: the status changes at any time, and is no matter.

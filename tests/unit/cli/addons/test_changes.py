@@ -99,6 +99,37 @@ async def test_an_own_addon_whose_values_its_template_lacks_stays_as_it_is(
     assert not api.writes
 
 
+@pytest.mark.parametrize("source", ["chart", "secret"])
+async def test_an_own_addon_whose_parts_the_user_has_not_is_changed_untried(
+    api: FakeApi, run: Run, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("KOK_HELM", "/nonexistent/helm")
+    chart = {"helm": {"repository": "https://charts.example", "chart": "web", "version": "1.2.0"}}
+    given = [{"secret": "vault", "key": "values.yaml"}]
+    parts = (
+        {"source": chart}
+        if source == "chart"
+        else {"source": {"inline": INLINE}, "valuesFrom": given}
+    )
+    put(api)
+    own = addon("mine", values={"a": 1}, **parts)
+    api.put(f"{ADDONS}/mine", own)
+    sent: list[Any] = []
+
+    async def patched(request: Any) -> Any:
+        sent.extend(await request.json())
+        return web.json_response(own)
+
+    async def closed(_: Any) -> Any:
+        return refusal(403, "Forbidden", "secrets is forbidden")
+
+    api.script("PATCH", "addons/mine$", patched)
+    api.script("GET", "secrets/vault$", closed)
+    code, _, err = await run("addons", "upgrade", "demo", "mine", "--set", "a=2", "--timeout", "0")
+    assert (code, err) == (0, "")
+    assert {"op": "add", "path": "/spec/values", "value": {"a": 2}} in sent
+
+
 async def test_an_own_addon_that_is_kept_in_git_is_left_alone(api: FakeApi, run: Run) -> None:
     put(api)
     own = addon("mine", source={"inline": INLINE}, values={"a": 1}, metadata=GIT)
