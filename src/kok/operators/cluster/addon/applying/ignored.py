@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from kok.api.cluster.addon import IgnoredFields
 from kok.api.meta import Manifest
+from kok.api.names import ANNOTATION_MADE_BY
+from kok.kube.apply.serverside import INTENT
 from kok.kube.objects.drift import key_of, merge_keys
+from kok.operators.cluster.naming import LABEL_ADDON
 
 EACH: Final = "*"
 Pointer = tuple[str, ...]
 _MISSING: Final = object()
+_MARKS: Final = {"labels": (LABEL_ADDON,), "annotations": (INTENT, ANNOTATION_MADE_BY)}
 
 
 def pointers_for(manifest: Manifest, ignored: Iterable[IgnoredFields]) -> list[Pointer] | None:
@@ -55,8 +59,17 @@ def without(intent: Manifest, pointers: Sequence[Pointer]) -> Manifest:
 
 
 def with_values_of(live: Manifest, intent: Manifest, pointers: Sequence[Pointer]) -> Manifest:
-    """The intent with what the live object has in these fields, in as far as it names them at all."""
-    return _changed_all(intent, live, pointers, keep=True)
+    """The intent with what the live object has in these fields, in as far as it names them at all.
+
+    What marks the object as an Addon's own is never left to others.
+    """
+    made = _changed_all(intent, live, pointers, keep=True)
+    for field, keys in _MARKS.items():
+        given = (intent.get("metadata") or {}).get(field) or {}
+        if own := {key: given[key] for key in keys if key in given}:
+            meta = made["metadata"]
+            made = {**made, "metadata": {**meta, field: {**(meta.get(field) or {}), **own}}}
+    return made
 
 
 def _changed_all(

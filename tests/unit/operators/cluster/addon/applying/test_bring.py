@@ -10,6 +10,7 @@ from tests.unit.fakeapi import FakeApi, refusal
 
 from kok.api.cluster.addon import IgnoredFields
 from kok.api.meta import Manifest
+from kok.kube.apply.serverside import INTENT
 from kok.kube.client import Kube
 from kok.operators.cluster.addon.applying.bring import (
     Brought,
@@ -103,6 +104,20 @@ async def test_fields_that_others_decide_on_are_written_once(api: FakeApi, kube:
     await brought(kube, an_app(2, "b"), terms)
     spec = api.objects[PATH]["spec"]
     assert (spec["replicas"], spec["image"]) == (7, "b")
+
+
+@pytest.mark.parametrize("path", ["/metadata/annotations", "/metadata/annotations/*"])
+async def test_marks_of_ours_are_not_left_to_others(api: FakeApi, kube: Kube, path: str) -> None:
+    paths = [path, "/metadata/labels"]
+    terms = Terms("mine", ignored=[IgnoredFields(kind="Deployment", paths=paths)])
+    api.put(PATH, {**an_app(), "metadata": {"name": "app", "namespace": "web", "uid": "u"}})
+    for replicas in range(1, 20):
+        found = await brought(kube, an_app(replicas), terms)
+        assert found.fought is None
+    live = api.objects[PATH]
+    assert live["spec"]["replicas"] == 19
+    assert live["metadata"]["labels"]["kok.dev/addon"] == "mine"
+    assert INTENT in live["metadata"]["annotations"]
 
 
 async def test_an_object_that_is_left_to_others_is_made_once(api: FakeApi, kube: Kube) -> None:
