@@ -77,6 +77,8 @@ class Work:
     """What its chart or artifact was found to be."""
     namespace: str = "default"
     """Where everything goes that names none."""
+    masked: Callable[[str], str] = str
+    """A sentence without what came from Secrets."""
 
     async def done(self) -> Bundle:
         """What it comes to. Raises `Wait`, `Invalid`."""
@@ -139,7 +141,8 @@ class BundleRenderer:
         refuse_version(addon.spec.kubernetes, context)
         given = await given_values(kube, addon)
         with given.untold():
-            yield await self._work(kube, addon, context, given.values)
+            work = await self._work(kube, addon, context, given.values)
+            yield replace(work, masked=given.masked)
 
     @asynccontextmanager
     async def rendered(self, addon: Addon, work: Work) -> AsyncIterator[Bundle]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
@@ -87,13 +88,17 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
             raise AssertionError("a Cluster that is missing has no context")
         async with self._bundles.work(p.kube, p.obj, decision.context) as work:
             rollout, done = await self._installed(p, view, cluster, work)
-        outcome.workloads = done.found
-        if done.waits is None:
-            outcome.version, outcome.applied = work.version, True
-            outcome.kubernetes_version = decision.context.version
-            outcome.revision = done.revision
-        later = await self._judge(p, rollout.connection, decision, outcome)
-        _require_all(done, outcome, later)
+            outcome.workloads = done.found
+            if done.waits is None:
+                outcome.version, outcome.applied = work.version, True
+                outcome.kubernetes_version = decision.context.version
+                outcome.revision = done.revision
+            later = await self._judge(p, rollout.connection, decision, outcome)
+            if outcome.health is not None:
+                # What pods and custom resources say may quote what they were given.
+                told = work.masked(outcome.health.message)
+                outcome.health = replace(outcome.health, message=told)
+            _require_all(done, outcome, later)
         return min((s for s in (rollout.look_again, later) if s is not None), default=None)
 
     async def look(

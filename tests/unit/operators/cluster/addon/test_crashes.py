@@ -18,10 +18,12 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.budget.limits import TENANT
 from kok.kube.client import Kube
+from kok.operators.cluster.addon import bundle
 from kok.operators.cluster.addon.bundle import BundleRenderer
 from kok.operators.cluster.addon.crashes import CONTAINERS, PODS, pod_error, pod_error_of
 from kok.operators.cluster.addon.health import selector_of, workloads
 from kok.operators.cluster.addon.reconcile import ASK_PODS, AddonReconciler
+from kok.operators.cluster.addon.sources.givenvalues import GivenValues
 from kok.operators.cluster.businesscluster.connections import Connection
 from kok.operators.cluster.settings import ClusterSettings
 from kok.operators.cluster.wakeups import Wakeups
@@ -286,4 +288,28 @@ async def test_the_condition_of_an_addon_quotes_its_pods_after_a_while(
     # A pod that crashes again changes nothing by which the addon would be woken.
     assert result.requeue_after is not None
     assert result.requeue_after <= 60
+    await connection.unfollow()
+
+
+async def test_what_a_pod_says_of_a_secret_that_it_was_given_is_not_told(
+    api: FakeApi, kube: Kube
+) -> None:
+    labelled = a_pod("coredns-a", crashed(message="invalid API key abcdef123"))
+    labelled["metadata"]["labels"] = {"k8s-app": "kube-dns"}
+    api.put(f"{PATH}/coredns-a", labelled)
+    api.put("/api/v1/nodes/worker-1", {"metadata": {"name": "worker-1"}})
+    connection = Connection("", kube, kube)
+    connections: Any = SimpleNamespace(get=lambda _key: connection)
+    bundles = BundleRenderer(SandboxPool())
+    p = a_pass(ASK_PODS)
+    given = GivenValues({}, frozenset({"abcdef123"}))
+
+    async def known(*_: object) -> GivenValues:
+        return given
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "given_values", known)
+        await AddonReconciler(ClusterSettings(), connections, Wakeups(), bundles).reconcile(p)
+    for type_ in ("Healthy", "Ready"):
+        assert p.status.condition(type_).message.endswith("it said: invalid API key ***")
     await connection.unfollow()

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 
 import yaml
@@ -31,6 +34,10 @@ _MOST: Final = 128 * 1024
 """Bytes of the values in one key."""
 _COUNT: Final = 20_000
 """Values in all of them: by aliases a short text becomes any number."""
+_QUOTED: Final = (repr, json.dumps, partial(json.dumps, ensure_ascii=False))
+"""How Python, JSON and Go put a text between quotes."""
+_HEAD: Final = 12
+"""Characters by which the beginning of a secret is known; fewer begin other texts as well."""
 _SHORTEST: Final = 3
 """Characters below which a text is no secret, but a part of many words."""
 
@@ -53,9 +60,9 @@ class GivenValues:
             raise
 
     def masked(self, text: str) -> str:
-        """A text without what came from Secrets."""
+        """A text without what came from Secrets, also where only the beginning of it is left."""
         for one in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(one, MASK)
+            text = _without(text.replace(one, MASK), one)
         return text
 
 
@@ -143,8 +150,20 @@ def _is_plain(found: Any) -> bool:
     return True
 
 
+def _without(text: str, secret: str) -> str:
+    """A text without beginnings of a secret: whoever quotes something long cuts it."""
+    head, at = secret[:_HEAD], 0
+    if len(secret) <= _HEAD:
+        return text
+    while (at := text.find(head, at)) >= 0:
+        same = takewhile(lambda both: both[0] == both[1], zip(text[at:], secret, strict=False))
+        text = text[:at] + MASK + text[at + sum(1 for _ in same) :]
+        at += len(MASK)
+    return text
+
+
 def _texts(values: Any) -> Iterable[str]:
-    """All that could be quoted: single values, of several lines each of these."""
+    """All that could be quoted: single values, of several lines each of these, as they are or escaped."""
     if isinstance(values, Mapping):
         for inner in values.values():
             yield from _texts(inner)
@@ -154,4 +173,5 @@ def _texts(values: Any) -> Iterable[str]:
     elif values is not None and not isinstance(values, bool):
         text = str(values)
         whole = {text, *text.splitlines(), base64.b64encode(text.encode()).decode()}
-        yield from (one for one in whole if len(one) >= _SHORTEST)
+        quoted = {form(one)[1:-1] for one in whole for form in _QUOTED}
+        yield from (one for one in whole | quoted if len(one) >= _SHORTEST)

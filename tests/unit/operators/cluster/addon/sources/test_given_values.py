@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.unit.operators.cluster.addon.sources.conftest import Workplace, context
 from tests.unit.operators.cluster.addon.sources.repositories import chart
@@ -85,6 +87,31 @@ async def test_what_came_from_a_secret_is_never_told(workplace: Workplace) -> No
         assert caught.value.reason == "ValuesInvalid"
         assert "pass-word-1" not in caught.value.message
         assert "s3cr3t" not in caught.value.message
+
+
+def quoted(message: str, secret: str, length: int = 8) -> set[str]:
+    """Parts of a secret that a message has."""
+    parts = (secret[n : n + length] for n in range(len(secret) - length + 1))
+    return {part for part in parts if part in message}
+
+
+@pytest.mark.parametrize(
+    "secret", ["tab\\cd-s3\"cr't", "-".join(str(n) for n in range(1000, 1200))], ids=["odd", "long"]
+)
+async def test_a_secret_is_not_told_either_where_it_is_escaped_or_cut(
+    workplace: Workplace, secret: str
+) -> None:
+    workplace.put("Secret", "words", **{"values.yaml": json.dumps({"word": secret})})
+    schema = '{"properties": {"word": {"enum": ["a"]}}}'
+    workplace.server.add(chart(**{"values.schema.json": schema}))
+    failing = {"templates/bad.yaml": "{{ fail .Values.word }}", "values.schema.json": "{}"}
+    workplace.server.add(chart(**failing), "1.3.0")
+    failing["templates/bad.yaml"] = '{{ fail (printf "%q" .Values.word) }}'
+    workplace.server.add(chart(**failing), "1.4.0")
+    for version in ("1.2.0", "1.3.0", "1.4.0"):
+        with pytest.raises(ReconcileStop) as caught:
+            await workplace.bundle(workplace.chart(version=version), valuesFrom=SECRET)
+        assert quoted(caught.value.message, secret) == set()
 
 
 async def test_what_an_api_server_quotes_of_a_secret_is_not_told(workplace: Workplace) -> None:
