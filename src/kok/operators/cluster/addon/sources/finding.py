@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.addonsource import HelmSource, OCISource, ResolvedSource
@@ -36,9 +36,10 @@ from kok.operators.cluster.addon.sources.web import (
     digest_of,
     joined,
     origin,
+    shown,
     trust,
 )
-from kok.runtime.controller.errors import Invalid, Wait
+from kok.runtime.controller.errors import Invalid, ReconcileStop, Wait
 from kok.runtime.policy import Policies, wrong_url
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
@@ -199,6 +200,22 @@ class _Search:
         return ResolvedSource(asked=asked, version=latest, url=_url(place), digest=blob.manifest)
 
     async def _in_index(self, source: HelmSource, asked: str) -> ResolvedSource:
+        found = await self._entry(source)
+        resolved = ResolvedSource(
+            asked=asked,
+            version=found["version"],
+            url=_public(found["url"]),
+            digest=found["digest"],
+        )
+        if found["digest"]:
+            return resolved
+        # An index need not tell digests: then the first that comes is the one that counts.
+        content = await self.fetch(source, resolved)
+        digest = await self._sources.keep(self._namespace, content)
+        return resolved.model_copy(update={"digest": digest})
+
+    async def _entry(self, source: HelmSource) -> dict[str, str]:
+        """What the index of a repository says of a chart, with the address to be asked."""
         field = "spec.source.helm"
         server = await self._server(source, source.repository, field)
         where = repository.index_url(source.repository)
@@ -225,15 +242,7 @@ class _Search:
         if url is None:
             problem = f"{source.repository} leads to where is no https; {field} cannot be used"
             raise Invalid(reasons.SOURCE_INVALID, problem)
-        resolved = ResolvedSource(
-            asked=asked, version=found["version"], url=url, digest=found["digest"]
-        )
-        if found["digest"]:
-            return resolved
-        # An index need not tell digests: then the first that comes is the one that counts.
-        content = await self.fetch(source, resolved)
-        digest = await self._sources.keep(self._namespace, content)
-        return resolved.model_copy(update={"digest": digest})
+        return {**found, "url": url}
 
     async def fetch(self, source: HelmSource | OCISource, found: ResolvedSource) -> bytes:
         if isinstance(source, OCISource):
@@ -245,18 +254,36 @@ class _Search:
             registry = await self._registry(source, _place(source), field)
             blob = await registry.layer(found.digest, CHART)
             return await registry.blob(blob.digest, CHART_MOST)
-        # What was given for one server is nothing for another.
-        same = origin(found.url) == origin(source.repository)
-        server = await self._server(source, found.url, field, known=same)
-        login = server.login.header() if server.login else None
-        answer = await self._sources.web.get(server, found.url, CHART_MOST, authorization=login)
-        if found.digest and digest_of(answer.body) != found.digest:
+        content = await self._chart(source, found)
+        if found.digest and digest_of(content) != found.digest:
             raise Wait(
                 reasons.SOURCE_INVALID,
-                f"{found.url} is not what it was when version {found.version} was looked up: "
+                f"{shown(found.url)} is not what it was when version {found.version} was looked up: "
                 f"its digest is another one; write another version in {field}",
                 MISSING_AGAIN,
             )
+        return content
+
+    async def _chart(self, source: HelmSource, found: ResolvedSource) -> bytes:
+        """From the address on record, or from the one that the index has now."""
+        try:
+            return await self._get(source, found.url)
+        except ReconcileStop as stop:
+            if stop.reason == reasons.SOURCE_UNREACHABLE:
+                raise
+            # A signature is not on record, and would have expired.
+            version = found.version or source.version
+            now = await self._entry(source.model_copy(update={"version": version}))
+            if now["url"] == found.url:
+                raise stop from None
+            return await self._get(source, now["url"])
+
+    async def _get(self, source: HelmSource, url: str) -> bytes:
+        # What was given for one server is nothing for another.
+        same = origin(url) == origin(source.repository)
+        server = await self._server(source, url, "spec.source.helm", known=same)
+        login = server.login.header() if server.login else None
+        answer = await self._sources.web.get(server, url, CHART_MOST, authorization=login)
         return answer.body
 
     async def _registry(
@@ -300,6 +327,12 @@ class _Search:
 def _place(source: HelmSource) -> Reference:
     host, _, path = source.repository.removeprefix("oci://").rstrip("/").partition("/")
     return Reference(host, f"{path}/{source.chart}".lstrip("/"), "", "")
+
+
+def _public(url: str) -> str:
+    """An address without what may be a credential: all who read Addons read their status."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _url(place: Reference) -> str:

@@ -72,6 +72,8 @@ class Repositories:
     """In place of what the charts come to."""
     asked: list[str] = field(default_factory=list)
     """Paths, in order."""
+    signature: str = ""
+    """By which alone the repository gives charts away; its index has it in their addresses."""
     moved: dict[str, str] = field(default_factory=dict)
     """Where paths lead on to."""
     ca: str = ""
@@ -135,11 +137,13 @@ class Repositories:
             return self._registry(request, path.removeprefix("/v2/"))
         if self.login is not None and self._basic(request) != self.login:
             return web.Response(status=401)
-        return self._repository(path.removeprefix("/charts/"))
+        return self._repository(path.removeprefix("/charts/"), request.query.get("sig", ""))
 
-    def _repository(self, path: str) -> web.Response:
+    def _repository(self, path: str, signature: str) -> web.Response:
         if path == "index.yaml":
             return web.Response(body=self._index() if self.index is None else self.index)
+        if signature != self.signature:
+            return web.Response(status=403)
         for (name, version), content in self.charts.items():
             if path == f"{name}-{version}.tgz":
                 return web.Response(body=content)
@@ -149,7 +153,9 @@ class Repositories:
         entries: dict[str, list[object]] = {"another": [{"version": "9.9.9", "urls": ["x"]}]}
         for (name, version), content in self.charts.items():
             digest = sha256(content).removeprefix("sha256:")
-            entry = {"version": version, "urls": [f"{name}-{version}.tgz"], "digest": digest}
+            signed = f"?sig={self.signature}" if self.signature else ""
+            urls = [f"{name}-{version}.tgz{signed}"]
+            entry = {"version": version, "urls": urls, "digest": digest}
             entries.setdefault(name, []).append(entry)
         return yaml.safe_dump({"apiVersion": "v1", "entries": entries}).encode()
 

@@ -141,6 +141,24 @@ async def test_a_version_whose_content_was_changed_is_not_taken(workplace: Workp
     assert "is not what it was when version 1.2.0 was looked up" in stop.message
 
 
+async def test_a_signature_of_an_address_is_told_nobody_and_may_expire(
+    workplace: Workplace,
+) -> None:
+    workplace.server.signature = "s3cr3t"
+    workplace.server.add(chart())
+    first = await workplace.bundle(workplace.chart())
+    assert first.source is not None
+    assert first.source.url == f"{workplace.server.url}/demo-1.2.0.tgz"
+    workplace.server.signature = "an0ther"
+    await workplace.restart()
+    assert (await workplace.bundle(workplace.chart())).manifests == first.manifests
+    workplace.server.add(chart(**{"NOTES.txt": "another"}))
+    await workplace.restart()
+    stop = await refused(workplace, workplace.chart())
+    assert "is not what it was when version 1.2.0 was looked up" in stop.message
+    assert "an0ther" not in stop.message
+
+
 async def test_an_index_without_digests_has_the_first_content_recorded(
     workplace: Workplace,
 ) -> None:
