@@ -37,6 +37,7 @@ _STATUS: Final = (
     "operation",
     "remediation",
     "lastGood",
+    "adopted",
 )
 _CONDITIONS: Final = frozenset({"Ready", "NodeReady", "UpToDate", "ComponentsReady"})
 """What is looked at of the status of a Machine."""

@@ -80,7 +80,8 @@ class Judge:
             return self._turned(row, "Skipped", why)
         failing = (row.failing or self._second) if found.trouble else None
         row = row.model_copy(update={"failing": failing, "why": found.trouble})
-        if row.state == "Draining":
+        # A host that is given up is never drained by itself.
+        if row.state == "Draining" and not found.given_up:
             return row
         if failing is not None and self.now - failing >= FAILS_FOR:
             return self._failed(row, found.trouble, found)

@@ -26,6 +26,7 @@ from kok.api.machine.remediation import (
     RemediationStatus,
     Rung,
 )
+from kok.operators.machine import reasons
 
 RUNGS: Final[tuple[Rung, ...]] = ("Restart", "Reinstall", "Reboot", "Replace")
 TRIES: Final[dict[Rung, int]] = {"Restart": 2, "Reinstall": 1, "Reboot": 1, "Replace": 1}
@@ -181,12 +182,24 @@ def _seen(known: RemediationStatus | None, fault: Fault, now: datetime) -> Remed
         return RemediationStatus.model_validate({**told, "since": now})
     if known.well is None:
         # One leads to another: a host that does not come back from its reboot, for example.
-        return known.model_copy(update=told)
+        return known.model_copy(update={**told, **_anew(known, fault, now)})
     again: dict[str, object] = {**told, "since": now, "well": None}
     if (known.fault, known.service or "") != fault.identity:
         # What became of a job that was begun about the other one is of no use to this one.
         again = {**again, "rung": None, "tries": 0, "rounds": 0, "at": None, "job": None}
     return known.model_copy(update=again)
+
+
+def _anew(known: RemediationStatus, fault: Fault, now: datetime) -> dict[str, object]:
+    """What does not go on where one fault leads to another."""
+    was, now_dead = (kind == reasons.HOST_DEAD for kind in (known.fault, fault.kind))
+    if now_dead and not was and known.rung != "Reboot":
+        # A host is given up for how long it does not answer, whatever was wrong with it before.
+        return {"since": now}
+    if was and not now_dead and known.rung == "Replace":
+        # It answers again, and nobody has taken its place: what can be done at the host comes first.
+        return {"since": now, "rung": None, "tries": 0, "at": None, "job": None}
+    return {}
 
 
 def _held(record: RemediationStatus, why: str) -> RemediationStatus:
@@ -235,7 +248,8 @@ def _due(record: RemediationStatus, given: Situation, rung: Rung | None = None) 
     if record.rung is None:
         pause: timedelta = min(BACK_OFF_MOST, BACK_OFF * 2 ** min(max(record.rounds - 1, 0), 10))
         return max(settled, record.at + pause)
-    failed = record.job is not None and record.job.exit not in (None, 0)
+    # A boot ends the job that has asked for it, whatever is then said of that.
+    failed = record.job is not None and record.job.exit not in (None, 0) and record.rung != "Reboot"
     given_time = FAILED if failed and given.reached else patience(given.policy, record.rung)
     grown: timedelta = given_time * 2.0 ** min(max(record.tries - 1, 0), 10)
     return max(settled, record.at + min(PATIENCE_MOST, grown))

@@ -95,6 +95,20 @@ def test_without_a_way_back_it_stops_and_goes_on_when_the_node_serves() -> None:
     assert rolled.passes() == ["w2"]
 
 
+def test_a_host_that_is_given_up_while_it_is_drained_does_not_hold_up_the_others() -> None:
+    rolled = fleet(onFailure="Rollback")
+    rolled.passes()
+    dies = rolled.places["w1"]
+    dies.drains(rolled.now)
+    dies.ready = "Unknown"
+    gone = {"fault": "HostDead", "message": "it is away", "rung": "Replace", "tries": 1}
+    dies.fault = {**gone, "since": rolled.now.isoformat(), "attempts": 1}
+    rolled.passes()
+    rolled.after(30)
+    assert rolled.passes() == ["w1"]
+    assert rows(rolled) == {"w1": "RollingBack"}
+
+
 def test_a_node_of_which_nothing_comes_has_failed_at_the_deadline() -> None:
     rolled = fleet(onFailure="Rollback", deadline="2m")
     rolled.passes()

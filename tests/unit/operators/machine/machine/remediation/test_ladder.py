@@ -175,6 +175,33 @@ def test_a_host_that_does_not_come_back_from_its_reboot_is_replaced() -> None:
     assert story.at(571, DEAD, reached=False).rung == "Replace"
 
 
+def test_a_boot_has_its_time_whatever_became_of_the_job_that_asked_for_it() -> None:
+    story = Story()
+    for second in (0, 1, 31, 91, 271):
+        story.at(second)
+    assert story.known is not None
+    assert story.known.job is not None
+    story.known.job.exit = -1
+    assert story.at(300).rung is None
+    assert story.at(571).rung == "Replace"
+
+
+def test_a_host_is_given_up_for_its_silence_and_not_for_what_was_wrong_before() -> None:
+    story = Story()
+    story.at(0, Fault("DiskFull", "it is full", rungs=()))
+    assert story.at(7200, DEAD, reached=False).rung is None
+    assert story.at(7499, DEAD, reached=False).rung is None
+    assert story.at(7500, DEAD, reached=False).rung == "Replace"
+
+
+def test_a_host_that_answers_again_is_mended_where_nobody_has_taken_its_place() -> None:
+    story = Story()
+    story.at(0, DEAD, reached=False)
+    assert story.at(301, DEAD, reached=False).rung == "Replace"
+    story.at(400, HUNG)
+    assert story.at(402, HUNG).rung == "Restart"
+
+
 def test_nothing_is_done_where_nothing_may_be_done() -> None:
     for why in ({"busy": "it is being changed"}, {"held": "too many"}, {"paused": "it is paused"}):
         story = Story()
