@@ -150,6 +150,9 @@ def _trouble(machine: Machine, now: State) -> str:
 
 
 def silent(live: Manifest) -> bool:
-    """Whether it is not known how the node is, so that time proves nothing against it."""
+    """Whether the API says nothing of the node, so that time proves nothing against it.
+
+    A kubelet that has ceased to post is no silence of the API.
+    """
     node = Machine.parse(live).status.condition("NodeReady")
-    return node is None or node.status == "Unknown"
+    return node is None or (node.status == "Unknown" and node.reason != reasons.NODE_NOT_READY)

@@ -32,6 +32,8 @@ class One:
     """The generation that it has acted on."""
     soak: str = "0s"
     ready: str = "True"
+    why: str = "Any"
+    """The reason of `NodeReady`."""
     up_to_date: bool = True
     reason: str = "UpToDate"
     served: bool = True
@@ -47,7 +49,7 @@ class One:
     def live(self) -> Manifest:
         conditions = [
             self._condition("Ready", self.ready if self.served else "False", "Any"),
-            self._condition("NodeReady", self.ready, "Any"),
+            self._condition("NodeReady", self.ready, self.why),
             self._condition("UpToDate", str(self.up_to_date), self.reason),
         ]
         status: Manifest = {

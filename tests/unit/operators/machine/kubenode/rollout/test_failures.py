@@ -125,10 +125,20 @@ def test_an_api_that_says_nothing_is_no_failure_of_what_was_changed() -> None:
     rolled = fleet(onFailure="Rollback", deadline="2m")
     rolled.passes()
     rolled.places["w1"].fails("Updating")
-    rolled.places["w1"].ready = "Unknown"
+    rolled.places["w1"].ready, rolled.places["w1"].why = "Unknown", "ClusterUnreachable"
     rolled.after(600)
     assert rolled.passes() == []
     assert rows(rolled) == {"w1": "Changing"}
+
+
+def test_a_kubelet_that_is_not_heard_of_any_more_has_failed_at_the_deadline() -> None:
+    rolled = fleet(onFailure="Rollback", deadline="2m")
+    rolled.passes()
+    rolled.places["w1"].fails("Updating")
+    rolled.places["w1"].ready, rolled.places["w1"].why = "Unknown", "NodeNotReady"
+    rolled.after(600)
+    assert rolled.passes() == ["w1"]
+    assert rows(rolled) == {"w1": "RollingBack"}
 
 
 def test_a_node_that_breaks_while_it_soaks_goes_back() -> None:
