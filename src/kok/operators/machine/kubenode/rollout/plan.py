@@ -91,14 +91,15 @@ def _record(scene: Scene) -> RolloutStatus | None:
     judge = begun.Judge(scene.target, scene.patience, view.now)
     rows = judge.all(before, scene.machines)
     phase = before.phase
-    if phase in ("RollingOut", "Paused"):
+    if phase in ("RollingOut", "Paused", "RollingBack") and view.policy.abort == before.id:
+        # Also where some go back by themselves: others may be on their way to what has failed there.
+        phase = "Aborted"
+        now = before.model_copy(update={"phase": phase, "nodes": rows})
+        rows = judge.all(now, scene.machines)
+    elif phase in ("RollingOut", "Paused"):
         phase = "Paused" if view.policy.paused else "RollingOut"
         if any(row.state in ("RollingBack", "RolledBack") for row in rows):
             phase = "RollingBack"
-        elif view.policy.abort == before.id:
-            phase = "Aborted"
-            now = before.model_copy(update={"phase": phase, "nodes": rows})
-            rows = judge.all(now, scene.machines)
     return before.model_copy(update={"phase": phase, "nodes": rows})
 
 

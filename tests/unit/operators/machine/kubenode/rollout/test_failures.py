@@ -213,6 +213,23 @@ def test_an_abort_puts_back_what_is_under_way_and_nothing_else() -> None:
     assert rolled.passes() == ["w1", "w2"]
 
 
+def test_an_abort_counts_also_while_one_goes_back_by_itself() -> None:
+    rolled = fleet(canary=0, maxUnavailable=3, onFailure="Rollback")
+    assert rolled.passes() == ["w1", "w2", "w3"]
+    rolled.places["w2"].fails()
+    rolled.places["w1"].proves(rolled.now)
+    rolled.passes()
+    rolled.after(30)
+    assert rolled.passes() == ["w2"]
+    rolled.policy["abort"] = recorded(rolled).id
+    assert rolled.passes() == ["w3"], "it is on its way to what has failed"
+    for name in ("w2", "w3"):
+        rolled.places[name].proves(rolled.now)
+    rolled.passes()
+    assert rolled.versions() == [NEW, BASE, BASE, BASE, BASE, BASE]
+    assert said(rolled) == (False, "RolloutAborted")
+
+
 def test_a_new_host_does_not_get_what_has_failed() -> None:
     rolled = broken(onFailure="Rollback")
     rolled.after(30)
