@@ -148,7 +148,10 @@ class FakeApi:
         items = [o for p, o in sorted(self.objects.items()) if inside.match(p)]
         for term in filter(None, request.query.get("labelSelector", "").split(",")):
             key, _, value = term.partition("=")
-            items = [o for o in items if o["metadata"].get("labels", {}).get(key) == value]
+            other, key = key.endswith("!"), key.removesuffix("!")
+            items = [
+                o for o in items if (o["metadata"].get("labels", {}).get(key) == value) != other
+            ]
         only, _, name = request.query.get("fieldSelector", "").partition("=")
         if only == "metadata.name":
             items = [o for o in items if o["metadata"]["name"] == name]

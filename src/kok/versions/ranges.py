@@ -122,6 +122,15 @@ def parse_range(text: str) -> Range:
     return Range(text, tuple(choices), frozenset(pre))
 
 
+def is_meant(wanted: str, version: str) -> bool:
+    """Whether a range as somebody wrote it holds a version; what is no version is not refused.
+
+    Raises `ValueError` with a sentence for what is no range.
+    """
+    meant, found = parse_range(wanted), semver(version)
+    return found is None or meant.holds(found)
+
+
 def _given(numbers: Iterable[str | None]) -> list[int]:
     """The numbers up to the first that may be any."""
     known: list[int] = []

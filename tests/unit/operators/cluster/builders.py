@@ -11,7 +11,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.meta import Manifest
 from kok.kube.objects.ownership import owned
 from kok.operators.cluster import naming
-from kok.operators.cluster.cluster.observe import ClusterView
+from kok.operators.cluster.cluster.observe import ClusterView, OtherAddons
 from kok.operators.cluster.endpoint import MetaNode
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -135,7 +135,9 @@ def _condition(type_: str, holds: bool, reason: str = "Because") -> dict[str, An
 def a_view(*children: Manifest, etcd_secret: bool = True, **rest: Any) -> ClusterView:
     """What is there."""
     found = {(str(m["kind"]), str(m["metadata"]["name"])): m for m in children}
-    return ClusterView(found, etcd_secret, **{"nodes": (META_1, META_2), **rest})
+    return ClusterView(
+        found, etcd_secret, **{"nodes": (META_1, META_2), "others": OtherAddons(), **rest}
+    )
 
 
 def all_running(version: str = VERSION, **changes: Any) -> list[Manifest]:

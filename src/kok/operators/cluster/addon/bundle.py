@@ -38,7 +38,7 @@ from kok.runtime.fairness.slots import FairSlots, GaveWay
 from kok.runtime.sandbox.pool import SandboxPool
 from kok.runtime.sandbox.process import Limits, TooMuch, Unfinished
 from kok.templating.sandboxed import is_quick, render_sandboxed
-from kok.versions.ranges import parse_range, semver
+from kok.versions.ranges import is_meant
 
 CHARTS: Final = 1
 """Charts that are rendered at a time."""
@@ -330,12 +330,11 @@ def refuse_version(wanted: str | None, context: TemplateContext) -> None:
     if wanted is None:
         return
     try:
-        meant = parse_range(wanted)
+        meant = is_meant(wanted, context.version)
     except ValueError as error:
         problem = f"spec.kubernetes: {error}"
         raise Invalid(reasons.KUBERNETES_UNSUPPORTED, problem) from None
-    runs = semver(context.version)
-    if runs is not None and not meant.holds(runs):
+    if not meant:
         raise Invalid(
             reasons.KUBERNETES_UNSUPPORTED,
             f"Cluster {context.name} runs Kubernetes {context.version}, and spec.kubernetes is "

@@ -1,5 +1,7 @@
 """A Cluster's children: what they are called, which outlive it, and what a pass keeps of them. Pure.
 
+Also what it keeps of Addons that others made for the Cluster, which are no children of it.
+
 Keys have no reference to their owner: those of retained data must not go with it.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from kok import addons, pki
 from kok.api import names
@@ -16,7 +18,7 @@ from kok.api.cluster.cluster import Cluster
 from kok.api.etcd.etcdcluster import EtcdCluster
 from kok.api.meta import Kind, Manifest, Resource
 from kok.kube import kinds
-from kok.kube.objects.children import children_of, whole_of
+from kok.kube.objects.children import children_of, few, reference_to, whole_of
 from kok.operators.cluster import naming, reasons
 from kok.operators.cluster.naming import (
     CA_KEY,
@@ -28,6 +30,7 @@ from kok.operators.cluster.naming import (
     VALUE,
 )
 from kok.runtime.children.rules import ChildRules
+from kok.runtime.children.takeover import is_child
 
 ENTRIES: Final = frozenset(
     {
@@ -78,3 +81,48 @@ def keep_children(cluster: Cluster, kind: Kind) -> Callable[[Manifest], Manifest
 def keep_whole(cluster: Cluster) -> Callable[[Manifest], Manifest]:
     """The same for one child that is wanted."""
     return partial(whole_of, cluster, entries=ENTRIES)
+
+
+OTHERS: Final = 256
+"""Addons of others that are looked at for one Cluster: anybody may make thousands of them."""
+_SPEC: Final = ("cluster", "kubernetes", "upgrade", "paused")
+_STATUS: Final = ("observedGeneration", "kubernetesVersion")
+_TOLD: Final = frozenset({reasons.APPLIED, reasons.HEALTHY, reasons.READY})
+_SENTENCE: Final = 1024
+"""Characters of what a condition says that a finding has room for."""
+
+
+def keep_others(cluster: Cluster) -> Callable[[Manifest], Manifest]:
+    """For `keep` of a list of Addons: a gist of those for the Cluster that are none of its children.
+
+    By what they say themselves: people label them as they like. Of others, and of more than one
+    beyond `OTHERS`, an empty object.
+    """
+
+    def mine(live: Manifest) -> bool:
+        named = (live.get("spec") or {}).get("cluster") == cluster.name
+        going = bool(live["metadata"].get("deletionTimestamp"))
+        return named and not going and not is_child(RULES, live, cluster)
+
+    return few(_addon_gist, mine, OTHERS + 1)
+
+
+def _addon_gist(live: Manifest) -> Manifest:
+    """What an upgrade goes by: no values, templates, or objects."""
+    spec, status = live.get("spec") or {}, live.get("status") or {}
+    builtin = (spec.get("source") or {}).get("builtin")
+    return {
+        **reference_to(live),
+        "spec": {
+            **{key: spec[key] for key in _SPEC if key in spec},
+            "source": {"builtin": builtin} if builtin is not None else {},
+        },
+        "status": {
+            **{key: status[key] for key in _STATUS if key in status},
+            "conditions": [_told(c) for c in status.get("conditions") or () if c["type"] in _TOLD],
+        },
+    }
+
+
+def _told(condition: Mapping[str, Any]) -> Manifest:
+    return {**condition, "message": str(condition.get("message") or "")[:_SENTENCE]}

@@ -256,6 +256,11 @@ def next_upgrade_look(cluster: Cluster, now_at: UpgradeStatus, now: datetime) ->
         if (found := now_at.findings) is None:
             return PROBED
         return BLOCKED if any(f.blocks for f in found) else AT_ONCE
+    before = cluster.status.upgrade
+    if now_at.waiting_for == upgrade_gates.ADDONS_UNREAD and (
+        before is None or before.step != now_at.step
+    ):
+        return AT_ONCE
     left = span(cluster.spec.upgrade.progress_deadline) - (now - now_at.moved_at)
     return min(WATCHED, max(BLOCKED, left.total_seconds() + 1))
 

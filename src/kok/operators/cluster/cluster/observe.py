@@ -102,6 +102,15 @@ class BackupSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherAddons:
+    """Addons for a Cluster that people, or an Addon for many Clusters, made; gists of them."""
+
+    found: Listed[Addon] = field(default_factory=Listed)
+    more: bool = False
+    """Whether there are more than are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """What was observed; `merged` gives it with what a pass has changed since."""
 
@@ -126,6 +135,8 @@ class ClusterView:
     """That of `status.upgrade.backup`."""
     probes: tuple[Manifest, ...] = ()
     """Pods that an upgrade's preflight has made; looked for as long as there may be some."""
+    others: OtherAddons | None = None
+    """Addons for the Cluster that are not its own; None where nobody asked, see `upgrade_addons`."""
     backup_keys: Manifest | None = None
     """The Secret of the keys that came with the backup which etcd began with."""
 

@@ -18,8 +18,13 @@ from kok.operators.cluster.cluster.conditions.report import report
 from kok.operators.cluster.cluster.controlplane import ControlPlane
 from kok.operators.cluster.cluster.decide import Decision, decide, next_look
 from kok.operators.cluster.cluster.delete import Deletion
-from kok.operators.cluster.cluster.observe import CHILDREN, ClusterView, observe
-from kok.operators.cluster.cluster.operations import leadership, tunnels, upgrade_calls
+from kok.operators.cluster.cluster.observe import ADDON, CHILDREN, ClusterView, observe
+from kok.operators.cluster.cluster.operations import (
+    leadership,
+    tunnels,
+    upgrade_addons,
+    upgrade_calls,
+)
 from kok.operators.cluster.cluster.operations.preflight.inspect import Around, Asked, Inspection
 from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.outcome import ClusterOutcome
@@ -53,9 +58,12 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         self._wakeups = wakeups
         self._nodes = MetaNodeCache()
         self._machines = MachineAddressCache()
+        self._awaiting: set[Key] = set()
+        """Clusters whose upgrade may wait for Addons that are not their own."""
         self.wakes_on: Sequence[Wake] = (
             *(Wake(kind) for kind in CHILDREN),
             Wake(EtcdBackup.info.kind, key=_cluster_of, labels=names.LABEL_CLUSTER),
+            Wake(ADDON, key=self._waits_for),
             Wake(kinds.POD, key=_woken_by_pod, labels=names.LABEL_CLUSTER),
             Wake(kinds.NODE, key=self._nodes.changed, whole=True),
             Wake(MACHINE, key=self._machines.changed, whole=True),
@@ -63,10 +71,15 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
 
     async def observe(self, p: Pass[Cluster]) -> ClusterView:
         """Reads the meta cluster; what is in the business cluster is asked for by `act`."""
-        self._wakeups.register_cluster((p.obj.namespace, p.obj.name), p.wake)
+        key = (p.obj.namespace, p.obj.name)
+        self._wakeups.register_cluster(key, p.wake)
+        awaiting = upgrade_addons.are_awaited(p.obj)
+        # Before anything is read: what changes from here on is not missed.
+        (self._awaiting.add if awaiting else self._awaiting.discard)(key)
         machines = self._machines if self._settings.isolates() else None
         view = await observe(p.kube, p.obj, self._nodes, p.clock, machines)
-        return replace(view, known=self._releases.now())
+        others = await upgrade_addons.other_addons(p.kube, p.obj) if awaiting else None
+        return replace(view, known=self._releases.now(), others=others)
 
     def decide(self, p: Pass[Cluster], view: ClusterView) -> Decision:
         """What may run now, at which version, and the step of what is under way."""
@@ -192,7 +205,14 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
         metrics.forget(*key)
         self._connections.drop(key)
         self._wakeups.forget_cluster(key)
+        self._awaiting.discard(key)
         self._machines.forget(key)
+
+    def _waits_for(self, addon: Manifest) -> list[Key]:
+        """The Cluster whose upgrade may wait for an Addon that changed; its own wake it anyway."""
+        meta = addon["metadata"]
+        cluster = self._wakeups.cluster_of((str(meta.get("namespace") or ""), str(meta["name"])))
+        return [cluster] if cluster in self._awaiting else []
 
     def _business(self, p: Pass[Cluster], outcome: ClusterOutcome) -> Bootstrapper:
         return Bootstrapper(

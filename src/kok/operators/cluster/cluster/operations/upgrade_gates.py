@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -40,6 +40,12 @@ STEPS: Final[tuple[Step, ...]] = (
     ADDONS,
     NODES,
 )
+ADDONS_UNREAD: Final = "what Addons there are"
+"""What is waited for in a pass that came to a step of Addons without having read them."""
+ADDON_HEALTH: Final = "AddonHealth"
+"""The check that names Addons which were sick before the upgrade: they stay as sick as they were."""
+ADDON_VERSION: Final = "AddonVersion"
+"""The check that names Addons which are not for the version: none is rendered for it."""
 FRESH = timedelta(hours=1)
 """How old a proven backup may be to be one of just before the upgrade."""
 
@@ -157,27 +163,41 @@ def _rolled(inputs: Inputs, version: str, components: tuple[str, ...]) -> Waitin
 
 def _addons_before(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
     """Addons that go before the control plane, and were rendered for what ran before."""
-    return _late(inputs, now, [a for a in inputs.view.addons().objects if a.spec.goes_before])
+    return _late(inputs, now, {True})
 
 
 def _addons(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:
-    """All Addons of the Cluster that were rendered for what ran before."""
-    return _late(inputs, now, inputs.view.addons().objects)
+    """All Addons for the Cluster that were rendered for what ran before."""
+    return _late(inputs, now, {True, False})
 
 
-def _late(inputs: Inputs, now: UpgradeStatus, addons: Sequence[Addon]) -> Waiting | None:
-    """Those of them that are not there yet; sick ones stay as sick as they were."""
-    sick = {f.object for f in now.findings or () if f.check == "AddonHealth"}
+def _late(inputs: Inputs, now: UpgradeStatus, sorts: Collection[bool]) -> Waiting | None:
+    """Those of the `sorts` that go before the control plane, or do not, and are not there yet."""
+    others = inputs.view.others
+    if others is None:
+        return Waiting(ADDONS_UNREAD)
+    # Of one that was never applied nothing is there that could break.
+    theirs = (a for a in others.found.objects if a.status.kubernetes_version is not None)
+    addons = [a for a in (*inputs.view.addons().objects, *theirs) if a.spec.goes_before in sorts]
     late = [
         f"Addon {inputs.cluster.namespace}/{addon.name}"
         for addon in addons
-        if not (
-            addon.status.kubernetes_version == now.hop
-            and (addon.status.is_true(reasons.HEALTHY) or addon.name in sick)
-        )
+        if not _is_through(addon, now)
     ]
     count = len(addons) - len(late)
     return Waiting(", ".join(late[:8]), count) if late else None
+
+
+def _is_through(addon: Addon, now: UpgradeStatus) -> bool:
+    """Whether it is rendered for the version and as healthy as before, or nobody can wait for that."""
+    found = {f.check for f in now.findings or () if f.object == addon.name}
+    status, sick = addon.status, ADDON_HEALTH in found
+    if status.kubernetes_version == now.hop:
+        return sick or status.is_true(reasons.HEALTHY)
+    health = status.condition(reasons.HEALTHY)
+    # Its source is not there, it is refused, or it waits for another one: that is not for us to mend.
+    renders = status.is_true(reasons.APPLIED) and health is not None and health.status != "Unknown"
+    return addon.spec.paused or ADDON_VERSION in found or (sick and not renders)
 
 
 def _nodes(inputs: Inputs, now: UpgradeStatus) -> Waiting | None:

@@ -15,11 +15,14 @@ from tests.unit.operators.cluster.builders import (
     an_etcd,
 )
 
+from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import ClusterStatus
 from kok.api.cluster.upgrade import UpgradeFinding
+from kok.api.meta import Manifest
+from kok.kube.lists.tolerant import listed
 from kok.operators.cluster.cluster.decide import decide, running_version
-from kok.operators.cluster.cluster.observe import BackupSeen, ClusterView
+from kok.operators.cluster.cluster.observe import BackupSeen, ClusterView, OtherAddons
 from kok.operators.cluster.cluster.operations import upgrade_gates
 from kok.operators.cluster.cluster.operations.upgrade import Upgrade
 from kok.operators.cluster.naming import COMPONENTS
@@ -45,6 +48,10 @@ class World:
     """The version that its Addon was rendered for; None where it has none."""
     before: bool = False
     """Whether these go before the control plane."""
+    others: list[Manifest] = field(default_factory=list)
+    """Addons for the Cluster that people made."""
+    unread: bool = False
+    """Whether nobody has looked for these."""
     etcd: str = "3.6.10"
     findings: tuple[UpgradeFinding, ...] = ()
     backup: BackupSeen | None = None
@@ -73,7 +80,8 @@ class World:
         etcd["status"]["version"] = self.etcd
         if self.etcd_asleep:
             etcd["status"]["hibernation"] = {"step": "Asleep"}
-        return a_view(etcd, *addons, *made, upgrade_backup=self.backup)
+        others = None if self.unread else OtherAddons(listed(Addon, self.others))
+        return a_view(etcd, *addons, *made, upgrade_backup=self.backup, others=others)
 
     def tick(self, *, seconds: float = 1.0, dies: bool = False) -> Upgrade:
         """One pass; an operator that `dies` has recorded what it must, and done nothing."""
@@ -135,3 +143,19 @@ def a_world(to: str = NEW, running: str = OLD, **spec: Any) -> World:
         components=dict.fromkeys(COMPONENTS, running),
         addons=running,
     )
+
+
+def upgrading(step: str, **changes: Any) -> dict[str, Any]:
+    """`status.upgrade` at a step."""
+    at = "2026-01-01T00:00:00Z"
+    versions = {"from": OLD, "to": NEW, "hop": NEW, "hopFrom": OLD}
+    return {**versions, "step": step, "since": at, "movedAt": at, **changes}
+
+
+def somebodys(name: str = "cni", **changes: Any) -> Manifest:
+    """An Addon that somebody made for the Cluster, applied and healthy at the old version."""
+    addon = an_addon(name, healthy=changes.pop("healthy", True))
+    addon["metadata"] = {"name": name, "namespace": "team-a", "generation": 1}
+    addon["spec"] = {"cluster": "shop", "source": {"configMap": name}, **changes}
+    addon["status"]["kubernetesVersion"] = OLD
+    return addon

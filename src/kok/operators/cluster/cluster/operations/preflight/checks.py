@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from kok import versions
+from kok.api.cluster.addon import Addon
 from kok.api.cluster.upgrade import UpgradeFinding
 from kok.api.names import etcd_cluster
 from kok.operators.cluster import reasons
 from kok.operators.cluster.cluster.operations.preflight.facts import Facts
 from kok.operators.cluster.cluster.operations.preflight.findings import error, in_order, warning
 from kok.operators.cluster.cluster.operations.preflight.inside import deprecated_apis, webhooks
+from kok.operators.cluster.cluster.operations.upgrade_gates import ADDON_HEALTH, ADDON_VERSION
 from kok.operators.cluster.cluster.spec.flags import unknown_arguments
 from kok.operators.cluster.cluster.spec.target import is_above, number
+from kok.versions.ranges import is_meant
 
 ENDS_SOON = timedelta(days=7)
 """Certificates that end within that time are named before an upgrade."""
@@ -104,11 +107,55 @@ def _certificates(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
 def _addons(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
     del version
     for addon in facts.addons:
+        ready = addon.status.condition(reasons.READY)
+        told = ready.message if ready is not None else "it is not applied yet"
         if not addon.status.is_true(reasons.HEALTHY):
-            ready = addon.status.condition(reasons.READY)
-            told = ready.message if ready is not None else "it is not applied yet"
             text = f"Addon {addon.name} is not healthy, and is not waited for: {told}"
-            yield warning("AddonHealth", addon.name, text)
+            yield warning(ADDON_HEALTH, addon.name, text)
+        elif addon.spec.paused:
+            text = (
+                f"Addon {addon.name} is paused, and is not waited for: it stays as it was rendered "
+                "until its spec.paused is false again"
+            )
+            yield warning(ADDON_HEALTH, addon.name, text)
+    for odd in facts.odd_addons:
+        yield warning(ADDON_HEALTH, odd.name, f"{odd.message}; it is not waited for")
+    if facts.more_addons:
+        text = (
+            f"there are more Addons with spec.cluster {facts.cluster.name} than are looked at; those "
+            "that come last by their names are neither checked nor waited for"
+        )
+        yield warning(ADDON_HEALTH, "", text)
+
+
+def _addon_versions(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
+    """Addons that are not for the version: from then on nothing of them would be changed any more.
+
+    Of one that is not for what runs either the upgrade takes nothing away.
+    """
+    for addon in facts.addons:
+        wanted = addon.spec.kubernetes
+        try:
+            if wanted is None or is_meant(wanted, version):
+                continue
+            applied = is_meant(wanted, facts.running)
+        except ValueError:
+            continue  # What is wrong with the range the Addon says itself.
+        source = f"take a source that is made for {version}, and write its range there"
+        if (maker := _maker(addon)) is not None:
+            source = f"in Addon {addon.namespace}/{maker}, which makes it, {source}"
+        text = (
+            f"spec.kubernetes of Addon {addon.namespace}/{addon.name} is {wanted}, which does not hold "
+            f"{version}: once that runs nothing of it is changed any more; {source}"
+        )
+        make = error if applied else warning
+        yield make(ADDON_VERSION, addon.name, text)
+
+
+def _maker(addon: Addon) -> str | None:
+    """The Addon for many Clusters that an Addon belongs to."""
+    owners = addon.metadata.owner_references
+    return next((o.name for o in owners if o.controller and o.kind == addon.info.kind.kind), None)
 
 
 def _backup(facts: Facts, version: str) -> Iterator[UpgradeFinding]:
@@ -144,6 +191,7 @@ CHECKS: tuple[Check, ...] = (
     _arguments,
     _certificates,
     _addons,
+    _addon_versions,
     _backup,
     _probes,
     deprecated_apis,

@@ -10,6 +10,7 @@ from kok.api.cluster.addon import Addon
 from kok.api.cluster.cluster import Cluster
 from kok.api.cluster.status import CertificateStatus
 from kok.api.etcd.contract import EtcdContract
+from kok.api.unreadable import Unreadable
 from kok.operators.cluster.businesscluster.look import BusinessLook
 from kok.operators.cluster.cluster.operations.preflight.probes import Probed
 
@@ -27,7 +28,11 @@ class Facts:
     """How many nodes have a kubelet of each version."""
     certificates: tuple[CertificateStatus, ...] = ()
     addons: tuple[Addon, ...] = ()
-    """The Cluster's own."""
+    """The Cluster's own, and those that others made for it."""
+    odd_addons: tuple[Unreadable, ...] = ()
+    """Those of them that cannot be read."""
+    more_addons: bool = False
+    """Whether there are more than were looked at."""
     look: BusinessLook | None = None
     """What is in the business cluster; None where it was not asked."""
     probed: Probed | None = None

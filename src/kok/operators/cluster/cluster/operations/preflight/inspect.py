@@ -20,6 +20,7 @@ from kok.operators.cluster.cluster.operations.preflight.facts import Facts
 from kok.operators.cluster.cluster.operations.preflight.findings import in_order
 from kok.operators.cluster.cluster.operations.preflight.probe_pods import ProbePods
 from kok.operators.cluster.cluster.operations.preflight.probes import Probed
+from kok.operators.cluster.cluster.operations.upgrade_addons import other_addons
 from kok.operators.cluster.naming import API_SERVER
 from kok.runtime.controller.reconciler import Pass
 
@@ -111,6 +112,9 @@ class Inspection:
         around, cluster = self._around, self._p.obj
         reach = around.reach
         answers = reach is not None and reach.outcome == "ok"
+        own, others = around.view.addons(), around.view.others
+        if others is None:
+            others = await other_addons(self._p.kube, cluster)
         return Facts(
             cluster=cluster,
             now=self._p.now,
@@ -118,7 +122,9 @@ class Inspection:
             etcd=around.view.etcd_contract(cluster.name),
             kubelets=around.kubelets,
             certificates=tuple(around.certificates),
-            addons=around.view.addons().objects,
+            addons=(*own.objects, *others.found.objects),
+            odd_addons=(*own.odd, *others.found.odd),
+            more_addons=others.more,
             look=await self._look(version) if answers else None,
             probed=probed,
             unreachable=None if answers else (reach.message if reach else "no server is ready"),

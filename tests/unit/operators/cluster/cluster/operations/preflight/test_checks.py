@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from tests.unit.operators.cluster.builders import NOW, a_cluster, an_addon, an_etcd
+from tests.unit.operators.cluster.cluster.operations.upgrade_world import somebodys
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.status import CertificateStatus
 from kok.api.cluster.upgrade import FINDINGS_MOST, UpgradeFinding
 from kok.api.etcd.contract import EtcdContract
+from kok.api.unreadable import Unreadable
+from kok.kube.objects.ownership import owned
 from kok.operators.cluster.businesscluster.deprecated import Counted, Requested, Stored
 from kok.operators.cluster.businesscluster.look import BusinessLook, Unseen
 from kok.operators.cluster.businesscluster.webhooks import Webhook
@@ -52,6 +55,24 @@ def arguments(name: str, value: str, part: str = "apiServer") -> dict[str, Any]:
 
 def counted(*apis: Requested, servers: int = 1) -> Counted:
     return Counted(frozenset(apis), servers)
+
+
+def for_versions(versions: str, maker: str = "", **spec: Any) -> Addon:
+    """A healthy Addon of somebody's, or one that an Addon for many Clusters made."""
+    addon = somebodys(kubernetes=versions, **spec)
+    if maker:
+        addon["metadata"] |= owned(addon, Addon.parse(somebodys(maker)))["metadata"]
+    return Addon.parse(addon)
+
+
+def test_an_addon_that_is_not_for_the_version_can_be_consented_to() -> None:
+    found = check(facts(note="AddonVersion/cni", addons=(for_versions("<1.37"),), **seen()), NEW)
+    assert [(f.check, f.blocks) for f in found] == [("AddonVersion", False)]
+
+
+@pytest.mark.parametrize("versions", [">=1.34", "<1.38", ">=            1.34"])
+def test_addons_that_the_version_changes_nothing_for_are_not_named(versions: str) -> None:
+    assert check(facts(addons=(for_versions(versions),), **seen()), NEW) == []
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
@@ -152,6 +173,43 @@ def test_nothing_is_found_where_nothing_is() -> None:
             "AddonHealth/shop-coredns",
             "is not healthy, and is not waited for",
         ),
+        (
+            facts(addons=(for_versions(">=1.34 <1.37"),)),
+            NEW,
+            "Error",
+            "AddonVersion/cni",
+            "spec.kubernetes of Addon team-a/cni is >=1.34 <1.37, which does not hold 1.37.1: "
+            "once that runs nothing of it is changed any more; take a source that is made for 1.37.1",
+        ),
+        (
+            facts(addons=(for_versions("<1.37", maker="net"),)),
+            NEW,
+            "Error",
+            "AddonVersion/cni",
+            "in Addon team-a/net, which makes it, take a source",
+        ),
+        (
+            facts(addons=(for_versions("<1.36"),)),
+            NEW,
+            "Warning",
+            "AddonVersion/cni",
+            "does not hold 1.37.1",
+        ),
+        (
+            facts(addons=(for_versions(">=1.34", paused=True),)),
+            NEW,
+            "Warning",
+            "AddonHealth/cni",
+            "Addon cni is paused, and is not waited for",
+        ),
+        (
+            facts(odd_addons=(Unreadable("Addon", somebodys(), "spec.upgrade: no"),)),
+            NEW,
+            "Warning",
+            "AddonHealth/cni",
+            "cannot be read: spec.upgrade: no",
+        ),
+        (facts(more_addons=True), NEW, "Warning", "AddonHealth/", "more Addons with spec.cluster"),
         (facts({"etcd": {}}), NEW, "Warning", "Backup/spec.etcd.backup", "names no store"),
         (
             facts(**seen(counted=counted(CIDRS))),

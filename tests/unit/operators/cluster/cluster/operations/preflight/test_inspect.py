@@ -9,6 +9,7 @@ import pytest
 import structlog
 from tests.unit.fakeapi import FakeApi
 from tests.unit.operators.cluster.builders import NOW, a_cluster, a_view, an_etcd
+from tests.unit.operators.cluster.cluster.operations.upgrade_world import somebodys
 
 from kok.api.cluster.cluster import Cluster
 from kok.kube.client import Kube
@@ -26,6 +27,7 @@ from kok.runtime.settings import Settings
 
 OLD, NEW = "1.36.4", "1.37.1"
 ANNOTATION = "kok.dev/preflight"
+ADDONS = "/apis/kok.dev/v1alpha1/namespaces/team-a/addons"
 POD = {"kind": "Pod", "metadata": {"name": "probe"}}
 ROOM = {"check": "Room", "severity": "Error", "object": "kube-scheduler", "message": "no room"}
 
@@ -146,6 +148,19 @@ async def test_a_dry_run_answers_whoever_asked(api: FakeApi, kube: Kube) -> None
     answer = await Inspection(passing(kube, cluster), around).dry_run(Asked(NEW, f"{NEW},a"), [])
     assert (answer.version, answer.asked, answer.passed) == (NEW, f"{NEW},a", True)
     assert api.writes == []
+
+
+async def test_addons_that_people_made_are_looked_at(api: FakeApi, kube: Kube) -> None:
+    api.put(f"{ADDONS}/cni", somebodys(kubernetes=">=1.34 <1.37"))
+    cluster = a_cluster(status={"version": OLD}, **STORED)
+    # A pass before an upgrade has not read them.
+    around = Around(a_view(an_etcd(), others=None), Reachability("ok"))
+    inspection = Inspection(passing(kube, cluster), around)
+    answer = await inspection.dry_run(Asked(NEW), [])
+    assert [(f.check, f.object) for f in answer.findings] == [("AddonVersion", "cni")]
+    assert not answer.passed
+    found = await inspection.of_upgrade(NEW, Probed(passed=("a",), wanted=1))
+    assert found == answer.findings
 
 
 def test_what_is_waited_for_is_said() -> None:
