@@ -120,6 +120,23 @@ async def test_what_the_addon_leaves_to_others_is_no_difference(
     assert await run("addons", "diff", "demo", "mine") == (0, "", "")
 
 
+@pytest.mark.parametrize("path", ["/metadata/labels", "/metadata/labels/*"])
+async def test_the_mark_of_an_addon_is_shown_though_labels_are_left_to_others(
+    api: FakeApi, run: Run, business: FakeApi, path: str
+) -> None:
+    mine(api, INLINE.replace("name: x", "name: x, namespace: default"), a=1)
+    ignore = [{"kind": "ConfigMap", "paths": [path, "/metadata/annotations"]}]
+    own = api.objects[f"{ADDONS}/mine"]
+    api.put(f"{ADDONS}/mine", {**own, "spec": {**own["spec"], "ignore": ignore}})
+    there = config("x", "1")
+    there["metadata"] = {"name": "x", "namespace": "default", "labels": {"team": "theirs"}}
+    business.put(f"{CONFIGS}/x", there)
+    code, out, err = await run("addons", "diff", "demo", "mine")
+    assert (code, err) == (1, "")
+    lines = [one for one in out.splitlines() if one[0] in "+-" and one[:3] not in ("+++", "---")]
+    assert lines == ["+    kok.dev/addon: mine"]
+
+
 async def test_a_built_in_addon_is_shown_with_values_before_it_is_there(
     api: FakeApi, run: Run, business: FakeApi
 ) -> None:

@@ -120,6 +120,41 @@ async def test_marks_of_ours_are_not_left_to_others(api: FakeApi, kube: Kube, pa
     assert INTENT in live["metadata"]["annotations"]
 
 
+@pytest.mark.parametrize("path", ["/metadata/annotations", "/metadata/annotations/*"])
+async def test_annotations_that_somebody_removes_from_ours_hinder_nothing(
+    api: FakeApi, kube: Kube, path: str
+) -> None:
+    terms = Terms("mine", ignored=[IgnoredFields(kind="Deployment", paths=[path])])
+    await brought(kube, an_app(1), terms)
+    for replicas in range(2, 20):
+        # Our own changes are no drift, whoever has a hand in the annotations.
+        assert (await brought(kube, an_app(replicas), terms)).fought is None
+        assert api.objects[PATH]["spec"]["replicas"] == replicas
+    live = api.objects[PATH]
+    meta = {key: value for key, value in live["metadata"].items() if key != "annotations"}
+    api.put(PATH, {**live, "metadata": {**meta, "annotations": {"theirs": "1"}}})
+    await brought(kube, an_app(19), terms)
+    notes = api.objects[PATH]["metadata"]["annotations"]
+    assert notes["theirs"] == "1"
+    assert INTENT in notes
+    count = len(api.writes)
+    await brought(kube, an_app(19), terms)
+    assert len(api.writes) == count
+
+
+@pytest.mark.parametrize("path", ["/metadata/labels", "/metadata/labels/*"])
+async def test_an_object_whose_labels_are_left_to_others_becomes_ours(
+    api: FakeApi, kube: Kube, path: str
+) -> None:
+    terms = Terms("mine", ignored=[IgnoredFields(kind="Deployment", paths=[path])])
+    meta = {"name": "app", "namespace": "web", "uid": "u", "labels": {"team": "theirs"}}
+    api.put(PATH, {**an_app(), "metadata": meta})
+    await brought(kube, an_app(), terms)
+    assert api.objects[PATH]["metadata"]["labels"] == {"team": "theirs", **OURS}
+    with pytest.raises(ObjectTaken):
+        await bring(kube, an_app(), Terms("thief"))
+
+
 async def test_an_object_that_is_left_to_others_is_made_once(api: FakeApi, kube: Kube) -> None:
     terms = Terms("mine", ignored=[IgnoredFields(kind="Deployment")])
     await brought(kube, an_app(), terms)
