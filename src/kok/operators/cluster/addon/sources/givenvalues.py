@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import yaml
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.addonsource import ValuesFrom
 from kok.api.meta import Manifest
+from kok.api.printable import plain
 from kok.kube import kinds
 from kok.kube.client import Kube
 from kok.kube.decoding.nesting import ALLOWED, too_deep
@@ -34,10 +36,10 @@ _MOST: Final = 128 * 1024
 """Bytes of the values in one key."""
 _COUNT: Final = 20_000
 """Values in all of them: by aliases a short text becomes any number."""
-_QUOTED: Final = (repr, json.dumps, partial(json.dumps, ensure_ascii=False))
-"""How Python, JSON and Go put a text between quotes."""
 _HEAD: Final = 12
 """Characters by which the beginning of a secret is known; fewer begin other texts as well."""
+_CUT: Final = 8
+"""Characters by which it is known where a text ends with them, as one does that was cut there."""
 _SHORTEST: Final = 3
 """Characters below which a text is no secret, but a part of many words."""
 
@@ -152,6 +154,10 @@ def _is_plain(found: Any) -> bool:
 
 def _without(text: str, secret: str) -> str:
     """A text without beginnings of a secret: whoever quotes something long cuts it."""
+    for most in range(min(_HEAD, len(secret)) - 1, _CUT - 1, -1):
+        if text.endswith(secret[:most]):
+            text = text[:-most] + MASK
+            break
     head, at = secret[:_HEAD], 0
     if len(secret) <= _HEAD:
         return text
@@ -172,6 +178,37 @@ def _texts(values: Any) -> Iterable[str]:
             yield from _texts(inner)
     elif values is not None and not isinstance(values, bool):
         text = str(values)
-        whole = {text, *text.splitlines(), base64.b64encode(text.encode()).decode()}
+        lines = {text, *text.splitlines()}
+        # Sentences are one line, in which a blank follows no other and all can be seen.
+        whole = lines | {" ".join(one.split()) for one in lines}
+        whole |= {plain(one) for one in whole}
+        whole.add(base64.b64encode(text.encode()).decode())
         quoted = {form(one)[1:-1] for one in whole for form in _QUOTED}
         yield from (one for one in whole | quoted if len(one) >= _SHORTEST)
+
+
+def _go(text: str) -> str:
+    """A text between quotes as Go's `%q` has it, by which Helm and API servers quote."""
+    return f'"{_ODD.sub(_go_character, text)}"'
+
+
+def _go_character(found: re.Match[str]) -> str:
+    one = found[0]
+    if "\x80" <= one <= "\xff" and not one.isprintable():
+        return f"\\u{ord(one):04x}"
+    return _GO.get(one) or repr(one)[1:-1]
+
+
+def _go_json(text: str) -> str:
+    """The same as JSON by Go, which leaves nothing that HTML would read."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    for one in "<>&\u2028\u2029":
+        quoted = quoted.replace(one, f"\\u{ord(one):04x}")
+    return quoted
+
+
+_ODD: Final = re.compile(r"[^ !#-\[\]-~]")
+"""What Go may write otherwise than it is."""
+_GO: Final = {'"': '\\"', "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+_QUOTED: Final = (repr, json.dumps, partial(json.dumps, ensure_ascii=False), _go, _go_json)
+"""How Python, JSON and Go put a text between quotes."""

@@ -16,6 +16,26 @@ from referencing.exceptions import Unresolvable
 from kok.addons import builtin_addon
 
 _SHOWN: Final = 200
+_RULES: Final = {
+    "minLength": "must have {} or more characters",
+    "maxLength": "must have {} or fewer characters",
+    "minItems": "must have {} or more items",
+    "maxItems": "must have {} or fewer items",
+    "minProperties": "must have {} or more fields",
+    "maxProperties": "must have {} or fewer fields",
+    "minimum": "must be {} or more",
+    "maximum": "must be {} or less",
+    "exclusiveMinimum": "must be more than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "multipleOf": "must be a multiple of {}",
+    "uniqueItems": "must not have the same item twice",
+    "format": "must be of format {}",
+}
+"""What they want, by their names."""
+_OF_KEYS: Final = frozenset(
+    {"required", "dependentRequired", "additionalProperties", "unevaluatedProperties"}
+)
+"""Rules whose violation is told by the names of fields, and never by a value."""
 
 
 def schema_problem(schema: Mapping[str, Any], values: Mapping[str, Any]) -> str | None:
@@ -59,7 +79,10 @@ def _problem(validator: Validator, values: Mapping[str, Any]) -> str | None:
 
 
 def _said(error: ValidationError) -> str:
-    """What is wrong, in words of few enough characters."""
+    """What is wrong, in words of few enough characters.
+
+    By the rule alone: a value may be a secret, and in a quotation it is hard to know again.
+    """
     wanted = error.validator_value
     match error.validator:
         case "type":
@@ -70,8 +93,13 @@ def _said(error: ValidationError) -> str:
             return f"must be one of {', '.join(map(str, choices))}"[:_SHOWN]
         case "pattern":
             return f"must match {wanted}"[:_SHOWN]
-    # What is wrong is often quoted, and whoever wrote it knows it: it may be long.
-    return error.message if len(error.message) <= _SHOWN else f"does not fit {error.validator}"
+    rule = _RULES.get(str(error.validator))
+    if rule is not None:
+        return rule.format(wanted)[:_SHOWN]
+    if error.validator in _OF_KEYS and len(error.message) <= _SHOWN:
+        return error.message
+    # Of a schema that is `false` jsonschema does not tell for which of the fields.
+    return f"does not fit {error.validator}" if error.validator else "holds what is not allowed"
 
 
 def _kind(value: Any) -> str:

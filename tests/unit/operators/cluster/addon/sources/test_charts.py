@@ -166,7 +166,7 @@ MISTAKES: list[tuple[str, dict[str, str], dict[str, Any], str, str]] = [
         {},
         {"replicas": 0},
         "ValuesInvalid",
-        "values.replicas: 0 is less than the minimum of 1",
+        "values.replicas: must be 1 or more",
     ),
     (
         "kubernetes",

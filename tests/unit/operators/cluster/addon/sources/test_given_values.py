@@ -114,13 +114,47 @@ async def test_a_secret_is_not_told_either_where_it_is_escaped_or_cut(
         assert quoted(caught.value.message, secret) == set()
 
 
-async def test_what_an_api_server_quotes_of_a_secret_is_not_told(workplace: Workplace) -> None:
-    workplace.put("Secret", "words", **{"values.yaml": "word: s3cr3t"})
+async def test_neither_a_schema_nor_a_cut_sentence_tells_of_a_secret(workplace: Workplace) -> None:
+    odd, long = 's3\\cr"3t', "-".join(str(n) for n in range(1000, 1180))
+    schema = '{"properties": {"word": {"minLength": 50}}}'
+    workplace.server.add(chart(**{"values.schema.json": schema}))
+    # So much before it that no more than 10 characters of it are left of the 600.
+    failing = '{{ fail (printf "%s%s" (repeat 590 "x") .Values.word) }}'
+    workplace.server.add(
+        chart(**{"templates/bad.yaml": failing, "values.schema.json": "{}"}), "1.3.0"
+    )
+    for version, secret, words in (
+        ("1.2.0", odd, "values.word: must have 50 or more characters"),
+        ("1.3.0", long, "x***"),
+    ):
+        workplace.put("Secret", "words", **{"values.yaml": json.dumps({"word": secret})})
+        with pytest.raises(ReconcileStop) as caught:
+            await workplace.bundle(workplace.chart(version=version), valuesFrom=SECRET)
+        assert words in caught.value.message
+        assert quoted(caught.value.message, secret) == set()
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("s3cr3t", "s3cr3t"),
+        ('a\x1b"b\x07c\x85d', r"a\x1b\"b\ac\u0085d"),
+        ("it's\"so\\", r"it's\"so\\"),
+        ("a&b<c>d", r"a\u0026b\u003cc\u003ed"),
+        ("one  two\tthree", "one two three"),
+        ("one\x00two", "one?two"),
+    ],
+    ids=["plain", "control", "quotes", "html", "blanks", "unseen"],
+)
+async def test_what_an_api_server_quotes_of_a_secret_is_not_told(
+    workplace: Workplace, secret: str, said: str
+) -> None:
+    workplace.put("Secret", "words", **{"values.yaml": json.dumps({"word": secret})})
     spec = {"cluster": "shop", "source": {"inline": TEMPLATE}, "valuesFrom": SECRET}
     addon = Addon.parse({"metadata": {"name": "mine", "namespace": "ns"}, "spec": spec})
     with pytest.raises(Wait) as caught:
         async with workplace.renderer.work(workplace.kube, addon, context()):
-            raise Wait("ApplyFailed", 'refused: Invalid value: "s3cr3t"', 7.0)
+            raise Wait("ApplyFailed", f'refused: Invalid value: "{said}"', 7.0)
     assert (caught.value.message, caught.value.after) == ('refused: Invalid value: "***"', 7.0)
 
 

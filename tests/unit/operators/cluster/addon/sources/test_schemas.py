@@ -30,7 +30,7 @@ SCHEMA = {
         ({"replicas": 2, "mode": "b", "any": [1], "tls": None}, None),
         ({"replicas": "2"}, "values.replicas: must be of type integer, not string"),
         ({"mode": "c"}, "values.mode: must be one of a, b"),
-        ({"hosts": [{}, {"port": 10}]}, "values.hosts[1].port: 10 is greater than the maximum"),
+        ({"hosts": [{}, {"port": 10}]}, "values.hosts[1].port: must be 9 or less"),
         ({"tls": 1.5}, "values.tls: must be of type object or null, not number"),
         ({"x": "y"}, "values: Additional properties are not allowed ('x' was unexpected)"),
     ],
@@ -52,6 +52,27 @@ def test_what_is_no_schema_is_told(schema: dict[str, Any], words: str) -> None:
         schema_problem(schema, {})
 
 
-def test_long_values_are_not_quoted() -> None:
-    found = schema_problem({"properties": {"a": {"maxLength": 3}}}, {"a": "x" * 1000})
-    assert found == "values.a: does not fit maxLength"
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"minLength": 5000}, "must have 5000 or more characters"),
+        ({"maxLength": 3}, "must have 3 or fewer characters"),
+        ({"pattern": "^[0-9]+$"}, "must match ^[0-9]+$"),
+        ({"const": "other"}, "must be one of other"),
+        ({"not": {"type": "string"}}, "does not fit not"),
+    ],
+)
+@pytest.mark.parametrize("value", ['s3\\cr"3t', "x" * 1000], ids=["odd", "long"])
+def test_a_value_is_not_quoted_but_what_is_wanted_of_it(
+    rule: dict[str, Any], words: str, value: str
+) -> None:
+    assert schema_problem({"properties": {"a": rule}}, {"a": value}) == f"values.a: {words}"
+
+
+def test_nothing_is_quoted_either_where_nothing_is_allowed() -> None:
+    assert schema_problem({"properties": {"a": False}}, {"a": "s3cr3t"}) == (
+        "values: holds what is not allowed"
+    )
+    assert schema_problem({"properties": {"a": {"uniqueItems": True}}}, {"a": ["x", "x"]}) == (
+        "values.a: must not have the same item twice"
+    )
