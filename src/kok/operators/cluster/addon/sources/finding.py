@@ -116,7 +116,8 @@ class Sources:
         asked = asked_for(source)
         known = addon.status.source
         if known is not None and known.asked == asked:
-            return known
+            # Older versions recorded addresses as they stand in an index.
+            return known.model_copy(update={"url": _public(known.url)})
         return await _Search(self, kube, addon.namespace).find(source, asked)
 
     async def archive(self, kube: Kube, addon: Addon, found: ResolvedSource) -> bytes:
@@ -209,8 +210,9 @@ class _Search:
         )
         if found["digest"]:
             return resolved
-        # An index need not tell digests: then the first that comes is the one that counts.
-        content = await self.fetch(source, resolved)
+        # An index need not tell digests: then the first that comes is the one that counts. Without a
+        # signature it could be a page that asks for a login.
+        content = await self._get(source, resolved, found["url"])
         digest = await self._sources.keep(self._namespace, content)
         return resolved.model_copy(update={"digest": digest})
 
@@ -254,20 +256,12 @@ class _Search:
             registry = await self._registry(source, _place(source), field)
             blob = await registry.layer(found.digest, CHART)
             return await registry.blob(blob.digest, CHART_MOST)
-        content = await self._chart(source, found)
-        if found.digest and digest_of(content) != found.digest:
-            raise Wait(
-                reasons.SOURCE_INVALID,
-                f"{shown(found.url)} is not what it was when version {found.version} was looked up: "
-                f"its digest is another one; write another version in {field}",
-                MISSING_AGAIN,
-            )
-        return content
+        return await self._chart(source, found)
 
     async def _chart(self, source: HelmSource, found: ResolvedSource) -> bytes:
         """From the address on record, or from the one that the index has now."""
         try:
-            return await self._get(source, found.url)
+            return await self._get(source, found, found.url)
         except ReconcileStop as stop:
             if stop.reason == reasons.SOURCE_UNREACHABLE:
                 raise
@@ -276,14 +270,23 @@ class _Search:
             now = await self._entry(source.model_copy(update={"version": version}))
             if now["url"] == found.url:
                 raise stop from None
-            return await self._get(source, now["url"])
+            return await self._get(source, found, now["url"])
 
-    async def _get(self, source: HelmSource, url: str) -> bytes:
-        # What was given for one server is nothing for another.
-        same = origin(url) == origin(source.repository)
-        server = await self._server(source, url, "spec.source.helm", known=same)
+    async def _get(self, source: HelmSource, found: ResolvedSource, url: str) -> bytes:
+        """What lies at one address of a chart; it has to be what was found, if that is known."""
+        field = "spec.source.helm"
+        # What was given for one server is nothing for another, nor for an address with its own.
+        same = origin(url) == origin(source.repository) and "@" not in urlsplit(url).netloc
+        server = await self._server(source, url, field, known=same)
         login = server.login.header() if server.login else None
         answer = await self._sources.web.get(server, url, CHART_MOST, authorization=login)
+        if found.digest and digest_of(answer.body) != found.digest:
+            raise Wait(
+                reasons.SOURCE_INVALID,
+                f"{shown(url)} is not what it was when version {found.version} was looked up: "
+                f"its digest is another one; write another version in {field}",
+                MISSING_AGAIN,
+            )
         return answer.body
 
     async def _registry(

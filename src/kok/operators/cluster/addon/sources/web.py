@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ _PATIENCE: Final = aiohttp.ClientTimeout(total=30, sock_connect=5, sock_read=10)
 _REDIRECTS: Final = 3
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({404, 410})
-_REFUSED: Final = frozenset({401, 403})
+_REFUSED: Final = frozenset({400, 401, 403, 409})
+"""400 and 409 are what some storages answer to those who have no signature."""
+_USER: Final = re.compile(r"(?<=://)[^/]*@")
 MIB: Final = 2**20
 
 
@@ -249,5 +252,5 @@ def _broken(server: Server, url: str, error: Exception) -> Wait | Invalid:
 
 
 def shown(url: str) -> str:
-    """An address for a sentence: without its query, which may hold a signature."""
-    return redact_text(url.partition("?")[0], 300)
+    """An address for a sentence: without its query and user, which may be a signature or a token."""
+    return redact_text(_USER.sub("", url.partition("?")[0]), 300)

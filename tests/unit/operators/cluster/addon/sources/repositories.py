@@ -74,6 +74,10 @@ class Repositories:
     """Paths, in order."""
     signature: str = ""
     """By which alone the repository gives charts away; its index has it in their addresses."""
+    unsigned: tuple[int, bytes] = (403, b"")
+    """Status and content for who has no such signature, or another one."""
+    users: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Who alone may read single paths."""
     moved: dict[str, str] = field(default_factory=dict)
     """Where paths lead on to."""
     ca: str = ""
@@ -135,7 +139,8 @@ class Repositories:
             return web.Response(status=401) if wrong else web.json_response({"token": "t0k3n"})
         if path.startswith("/v2/"):
             return self._registry(request, path.removeprefix("/v2/"))
-        if self.login is not None and self._basic(request) != self.login:
+        login = self.users.get(path, self.login)
+        if login is not None and self._basic(request) != login:
             return web.Response(status=401)
         return self._repository(path.removeprefix("/charts/"), request.query.get("sig", ""))
 
@@ -143,7 +148,8 @@ class Repositories:
         if path == "index.yaml":
             return web.Response(body=self._index() if self.index is None else self.index)
         if signature != self.signature:
-            return web.Response(status=403)
+            status, body = self.unsigned
+            return web.Response(status=status, body=body)
         for (name, version), content in self.charts.items():
             if path == f"{name}-{version}.tgz":
                 return web.Response(body=content)

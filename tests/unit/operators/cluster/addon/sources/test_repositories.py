@@ -159,6 +159,65 @@ async def test_a_signature_of_an_address_is_told_nobody_and_may_expire(
     assert "an0ther" not in stop.message
 
 
+@pytest.mark.parametrize(
+    "unsigned", [(200, b"please log in"), (400, b""), (401, b""), (404, b""), (409, b"")]
+)
+async def test_whatever_an_address_answers_without_its_signature_the_chart_is_fetched(
+    workplace: Workplace, unsigned: tuple[int, bytes]
+) -> None:
+    workplace.server.unsigned = unsigned
+    workplace.server.signature = "s3cr3t"
+    workplace.server.add(chart())
+    assert await workplace.bundle(workplace.chart())
+
+
+async def test_a_page_for_a_login_is_not_what_an_index_without_digests_means(
+    workplace: Workplace,
+) -> None:
+    workplace.server.unsigned = (200, b"please log in")
+    workplace.server.signature = "s3cr3t"
+    workplace.server.add(chart())
+    entry = {"version": "1.2.0", "urls": ["demo-1.2.0.tgz?sig=s3cr3t"]}
+    workplace.server.index = json.dumps({"entries": {"demo": [entry]}}).encode()
+    made = await workplace.bundle(workplace.chart())
+    assert made.source is not None
+    assert made.source.digest == sha256(chart())
+
+
+async def test_a_signature_that_is_on_record_is_taken_from_there(workplace: Workplace) -> None:
+    workplace.server.signature = "s3cr3t"
+    workplace.server.add(chart())
+    await workplace.bundle(workplace.chart())
+    workplace.status["source"]["url"] += "?sig=s3cr3t"
+    workplace.server.signature = "an0ther"
+    await workplace.restart()
+    assert await workplace.bundle(workplace.chart())
+    assert workplace.status["source"]["url"] == f"{workplace.server.url}/demo-1.2.0.tgz"
+
+
+@pytest.mark.parametrize("user", ["s3cr3t", "me:s3cr3t"])
+async def test_a_user_in_an_address_is_used_and_told_nobody(
+    workplace: Workplace, user: str
+) -> None:
+    server = workplace.server
+    server.add(chart())
+    address = f"https://{user}@{server.host}/charts/demo-1.2.0.tgz"
+    entry = {"version": "1.2.0", "urls": [address], "digest": sha256(chart())}
+    server.index = json.dumps({"entries": {"demo": [entry]}}).encode()
+    name, _, password = user.partition(":")
+    server.users = {"/charts/demo-1.2.0.tgz": (name, password)}
+    auths = {"auths": {server.host: {"username": "other", "password": "word"}}}
+    workplace.put("Secret", "login", **{".dockerconfigjson": json.dumps(auths)})
+    source = workplace.chart(secret="login")
+    assert await workplace.bundle(source)
+    assert "s3cr3t" not in json.dumps(workplace.status)
+    server.users = {"/charts/demo-1.2.0.tgz": ("nobody", "")}
+    await workplace.restart()
+    stop = await refused(workplace, source)
+    assert f"{server.url}/demo-1.2.0.tgz is refused" in stop.message
+    assert "s3cr3t" not in stop.message
+
+
 async def test_an_index_without_digests_has_the_first_content_recorded(
     workplace: Workplace,
 ) -> None:
