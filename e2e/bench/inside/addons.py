@@ -53,7 +53,9 @@ async def node(w: Environment) -> AsyncIterator[Figure]:
                 yield found
             async for found in _rest(w, inside):
                 yield found
-            text = "over an Addon that was touched, beside one over its Cluster, which that wakes too"
+            text = (
+                "over an Addon that was touched, beside one over its Cluster, which that wakes too"
+            )
             yield figure("addons-pass-touched", await _touched(w), "ms", note=text)
     finally:
         await _gone(w)
@@ -146,9 +148,9 @@ async def _rest(w: Environment, inside: Kube) -> AsyncIterator[Figure]:
     yield figure("addons-rest-applied", more, "writes", 0, note=f"inside, {text}")
     yield figure("addons-rest-memory", mebibytes(after), "MiB", note="cluster operator, resident")
     yield figure("addons-rest-cpu", 100 * cores(before, after), "%-core", note="the same")
-    seconds, count = (b - a for a, b in zip(passes, await _passes(w), strict=True))
-    text = f"that finds nothing to do; mean of the {count:.0f} that came by themselves meanwhile"
-    yield figure("addons-pass", 1000 * seconds / count, "ms", 30.0, note=text)
+    took, number = (b - a for a, b in zip(passes, await _passes(w), strict=True))
+    text = f"that finds nothing to do; mean of the {number:.0f} that came by themselves meanwhile"
+    yield figure("addons-pass", 1000 * took / number, "ms", 30.0, note=text)
 
 
 async def _applied(inside: Kube) -> float:

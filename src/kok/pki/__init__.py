@@ -52,7 +52,7 @@ from kok.pki.manifests import (
     tls_secret_data,
 )
 from kok.pki.pem import MALFORMED, judged_key
-from kok.pki.plainyaml import plain_yaml
+from kok.pki.plainyaml import dump_yaml, plain_yaml
 from kok.pki.renewal import Reason, RenewReason, must_renew
 from kok.pki.trust import CAAction, CADecision, CAProblem, CAReason, check_ca, decide_ca
 
@@ -91,6 +91,7 @@ __all__ = [
     "check_ca",
     "decide_ca",
     "decode",
+    "dump_yaml",
     "encode",
     "encryption_key",
     "fingerprint",

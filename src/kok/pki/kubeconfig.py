@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import yaml
-
 from kok.pki.authority import Leaf
 from kok.pki.errors import PkiError
-from kok.pki.plainyaml import plain_yaml
+from kok.pki.plainyaml import dump_yaml, plain_yaml
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def kubeconfig(
         "current-context": name,
         "users": [{"name": user, "user": _user_fields(credentials)}],
     }
-    return yaml.safe_dump(document, sort_keys=True, default_flow_style=False, width=10**6)
+    return dump_yaml(document)
 
 
 def parse_kubeconfig(text: str | bytes) -> Kubeconfig:

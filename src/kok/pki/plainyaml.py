@@ -1,4 +1,4 @@
-"""YAML that somebody else may have written: mappings, lists and text, and nothing that grows.
+"""Plain YAML, written and read: mappings, lists and text, and nothing that grows.
 
 An alias repeats what it stands for wherever that is written out or compared: a kilobyte of them is
 more than any machine holds. What KOK reads of others was written by KOK or by kubectl's like, and
@@ -8,11 +8,14 @@ please, and a name is a name also if it is `1.0`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from kok.pki.errors import PkiError
+
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""In C it takes a fifth of the time, and writes the same."""
 
 
 class _Alias(Exception):
@@ -41,3 +44,11 @@ def plain_yaml(text: str | bytes, what: str) -> Any:
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError):
         # The parser's message quotes the text, which holds keys.
         raise PkiError(f"{what} is not YAML") from None
+
+
+def dump_yaml(document: Any) -> str:
+    """A document as YAML text; equal documents give equal text, and no line is folded."""
+    made: str = yaml.dump(
+        document, Dumper=_DUMPER, sort_keys=True, default_flow_style=False, width=10**6
+    )
+    return made

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from kok.api.cluster.cluster import Cluster
+from kok.api.cluster.status import ClusterStatus
 from kok.api.meta import Manifest
+from kok.operators.cluster import reasons
 from kok.runtime.controller.reconciler import Key
 
 Part = tuple[str, str, str]
@@ -24,10 +27,23 @@ class _Registration:
     depends_on: frozenset[Key]
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What Addons go by of a Cluster. Most changes of its status are none of these."""
+
+    uid: str
+    generation: int
+    status: tuple[object, ...]
+
+
 class Wakeups:
     """Clusters, and Addons by Cluster and by what they depend on, as their last passes said."""
 
     def __init__(self) -> None:
+        self._told: dict[Key, _Facts] = {}
+        """Of Clusters, as their last passes were about to write them."""
+        self._seen: dict[Key, _Facts] = {}
+        """Of the Clusters of Addons, as the last passes over these have read them."""
         self._said: dict[Key, _Registration] = {}
         self._addons: dict[Key, dict[str, Callable[[], None]]] = {}
         self._dependents: dict[Key, set[str]] = {}
@@ -43,6 +59,16 @@ class Wakeups:
     def forget_cluster(self, cluster: Key) -> None:
         """The Cluster is gone."""
         self._clusters.pop(cluster, None)
+        self._told.pop(cluster, None)
+
+    def tell(self, cluster: Cluster, status: ClusterStatus) -> None:
+        """What is about to be written of a Cluster; to be called before each write that changes it."""
+        self._told[cluster.namespace, cluster.name] = _facts(cluster, status)
+
+    def saw(self, addon: Key, cluster: Cluster | None) -> None:
+        """What a pass over a registered Addon has read of its Cluster; other changes do not wake it."""
+        if cluster is not None and addon in self._said:
+            self._seen[addon] = _facts(cluster, cluster.status)
 
     def wake_cluster(self, cluster: Key) -> None:
         """Wakes a Cluster whose status somebody else has changed: of that no event wakes it."""
@@ -78,7 +104,10 @@ class Wakeups:
         depends_on: Iterable[str],
         wake: Callable[[], None],
     ) -> None:
-        """An Addon belongs to a Cluster and is woken by `wake`; what it said before is void."""
+        """An Addon belongs to a Cluster and is woken by `wake`; what it said before is void.
+
+        Any change of the Cluster wakes it until it says what it `saw`.
+        """
         self.forget((namespace, addon))
         others = frozenset((namespace, other) for other in depends_on)
         self._said[namespace, addon] = said = _Registration((namespace, cluster), others)
@@ -102,6 +131,7 @@ class Wakeups:
     def forget(self, addon: Key) -> None:
         """The Addon is gone. Those that depend on it still do: there may be another one."""
         self._forget_parts(addon)
+        self._seen.pop(addon, None)
         said = self._said.pop(addon, None)
         if said is None:
             return
@@ -131,9 +161,17 @@ class Wakeups:
             wake()
 
     def of_cluster(self, manifest: Manifest) -> Iterable[Key]:
-        """Keys of the Addons of a Cluster that changed."""
-        namespace, name = _key(manifest)
-        return [(namespace, addon) for addon in self._addons.get((namespace, name), {})]
+        """Keys of the Addons that a change of a Cluster concerns, of which no more than metadata is known.
+
+        It is none of theirs if they have seen of its status what its last pass wrote: whoever
+        starts up writes often, and each pass over each Addon for that would be for nothing.
+        """
+        key, meta = _key(manifest), manifest["metadata"]
+        addons = [(key[0], addon) for addon in self._addons.get(key, {})]
+        told = self._told.get(key)
+        if told is None or meta.get("deletionTimestamp") or not _is_of(meta, told):
+            return addons
+        return [addon for addon in addons if self._seen.get(addon) != told]
 
     def of_addon(self, manifest: Manifest) -> Iterable[Key]:
         """Keys of the Addons that depend on an Addon that changed."""
@@ -152,3 +190,24 @@ class Wakeups:
 def _key(manifest: Manifest) -> Key:
     meta = manifest["metadata"]
     return str(meta.get("namespace") or ""), str(meta["name"])
+
+
+def _facts(cluster: Cluster, status: ClusterStatus) -> _Facts:
+    """With all of the spec, which the generation stands for."""
+    reachable = status.condition(reasons.ENDPOINT_REACHABLE)
+    upgrade = status.upgrade
+    return _Facts(
+        cluster.metadata.uid,
+        cluster.metadata.generation,
+        (
+            status.endpoint,
+            status.version,
+            (upgrade.step, upgrade.hop, upgrade.backing_out) if upgrade is not None else None,
+            (reachable.status, reachable.message) if reachable is not None else None,
+            tuple(sorted(status.ca_fingerprints.items())),
+        ),
+    )
+
+
+def _is_of(meta: Manifest, told: _Facts) -> bool:
+    return meta.get("uid") == told.uid and meta.get("generation") == told.generation

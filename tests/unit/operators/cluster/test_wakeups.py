@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from tests.unit.operators.cluster.builders import a_cluster
 
 from kok.operators.cluster import wakeups as module
 from kok.operators.cluster.wakeups import AT_ONCE, PAUSE, Wakeups
@@ -91,3 +93,77 @@ async def test_all_are_woken_a_few_at_a_time_and_those_without_a_plan_first(
         await wakeups.wake_all()
     assert woken == ["patch", *(f"c{n}" for n in range(50))]
     assert pauses == [(1 + AT_ONCE, PAUSE), (1 + 2 * AT_ONCE, PAUSE)]
+
+
+ADDON, SHOP = ("team-a", "shop-coredns"), ("team-a", "shop")
+REACHED = {"type": "EndpointReachable", "status": "True", "reason": "Answers"}
+SINCE = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+
+
+def event(**meta: Any) -> dict[str, Any]:
+    """What is told of a change of the Cluster: metadata alone."""
+    known = {"namespace": "team-a", "name": "shop", "uid": "uid-1", "generation": 1}
+    return {"metadata": {**known, **meta}}
+
+
+def reached(message: str = "") -> dict[str, Any]:
+    return {"conditions": [{**REACHED, **SINCE, "message": message}]}
+
+
+def looked_after(status: dict[str, Any]) -> Wakeups:
+    """An Addon has seen its Cluster as the last pass over that wrote it."""
+    wakeups, cluster = Wakeups(), a_cluster(status=status)
+    wakeups.tell(cluster, cluster.status)
+    wakeups.register(*ADDON, "shop", [], lambda: None)
+    wakeups.saw(ADDON, cluster)
+    return wakeups
+
+
+def test_an_addon_is_not_woken_by_what_it_does_not_go_by() -> None:
+    wakeups = looked_after(reached())
+    other = a_cluster(status={**reached(), "nodeSummary": "1/2", "phase": "Ready"})
+    wakeups.tell(other, other.status)
+    assert list(wakeups.of_cluster(event())) == []
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {},
+        reached("it takes long"),
+        {**reached(), "version": "1.37.1"},
+        {**reached(), "endpoint": "https://192.0.2.7:6443"},
+        {**reached(), "caFingerprints": {"shop-ca": "aa:bb"}},
+    ],
+    ids=["unreachable", "said", "version", "endpoint", "ca"],
+)
+def test_an_addon_is_woken_by_what_it_goes_by(written: dict[str, Any]) -> None:
+    wakeups, cluster = looked_after(reached()), a_cluster(status=written)
+    wakeups.tell(cluster, cluster.status)
+    assert list(wakeups.of_cluster(event())) == [ADDON]
+    # It may have read before the write, and then hears of that.
+    wakeups.saw(ADDON, a_cluster(status=reached()))
+    assert list(wakeups.of_cluster(event())) == [ADDON]
+    wakeups.saw(ADDON, cluster)
+    assert list(wakeups.of_cluster(event())) == []
+
+
+@pytest.mark.parametrize(
+    "meta", [{"generation": 2}, {"uid": "uid-2"}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}]
+)
+def test_an_addon_is_woken_by_what_people_do_with_its_cluster(meta: dict[str, Any]) -> None:
+    assert list(looked_after(reached()).of_cluster(event(**meta))) == [ADDON]
+
+
+def test_an_addon_is_woken_by_any_change_before_it_has_seen_its_cluster() -> None:
+    wakeups = looked_after(reached())
+    wakeups.register(*ADDON, "shop", [], lambda: None)
+    assert list(wakeups.of_cluster(event())) == [ADDON]
+    wakeups = looked_after(reached())
+    wakeups.forget_cluster(SHOP)
+    assert list(wakeups.of_cluster(event())) == [ADDON]
+    wakeups = looked_after(reached())
+    wakeups.forget(ADDON)
+    wakeups.saw(ADDON, a_cluster(status=reached()))
+    wakeups.register(*ADDON, "shop", [], lambda: None)
+    assert list(wakeups.of_cluster(event())) == [ADDON]

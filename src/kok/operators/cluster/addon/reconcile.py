@@ -62,8 +62,11 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         self._wakeups.register(
             addon.namespace, addon.name, addon.spec.cluster, needed_names(addon), p.wake
         )
-        self._wakeups.register_parts((addon.namespace, addon.name), parts_of(addon))
-        return await observe_.observe(p.kube, addon)
+        key = (addon.namespace, addon.name)
+        self._wakeups.register_parts(key, parts_of(addon))
+        view = await observe_.observe(p.kube, addon)
+        self._wakeups.saw(key, view.cluster)
+        return view
 
     def decide(self, p: Pass[Addon], view: AddonView) -> AddonDecision:
         """Whether to keep it applied, to leave with its Cluster, or to wait for that."""

@@ -101,6 +101,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
             p.event(reason, text)
         p.status.operation = after
         begun = upgrade_calls.record(p, decision.upgrade, view)
+        self._wakeups.tell(p.obj, p.status)
         return begun or (after is not None and after != before)
 
     async def act(
@@ -184,6 +185,7 @@ class ClusterReconciler(Staged[Cluster, ClusterView, Decision, ClusterOutcome]):
             outcome.stopped = ended
         ready = ended is None or isinstance(ended, Wait)
         report(p.status, p.obj, outcome, p.now, ready=ready)
+        self._wakeups.tell(p.obj, p.status)
         shown = p.obj.model_copy(update={"status": p.status})
         metrics.show(shown, outcome.view.known.releases)
 

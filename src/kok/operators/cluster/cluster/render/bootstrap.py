@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from kok import versions
 from kok.api.cluster import podrange
 from kok.api.meta import Manifest
@@ -21,7 +19,7 @@ from kok.operators.cluster.businesscluster import rbac
 from kok.operators.cluster.cluster.pki.credentials import ADMINS, KUBELET_CLIENT
 from kok.operators.cluster.cluster.spec.resolved import ResolvedCluster
 from kok.operators.cluster.endpoint import Endpoint
-from kok.pki import encode
+from kok.pki import dump_yaml, encode
 
 RBAC = "rbac.authorization.k8s.io"
 SYSTEM, PUBLIC = "kube-system", "kube-public"
@@ -81,7 +79,7 @@ def _cluster_info(inputs: BootstrapInputs) -> list[Manifest]:
     }
     name = "kubeadm:bootstrap-signer-clusterinfo"
     return [
-        _config_map(PUBLIC, "cluster-info", {"kubeconfig": _yaml(kubeconfig)}),
+        _config_map(PUBLIC, "cluster-info", {"kubeconfig": dump_yaml(kubeconfig)}),
         _role(PUBLIC, name, "cluster-info"),
         _binding(PUBLIC, name, [_user(ANONYMOUS)]),
     ]
@@ -92,11 +90,11 @@ def _configuration(inputs: BootstrapInputs) -> list[Manifest]:
     readers = [_group(JOINING), _group(NODES)]
     return [
         _config_map(
-            SYSTEM, "kubeadm-config", {"ClusterConfiguration": _yaml(_kubeadm_config(inputs))}
+            SYSTEM, "kubeadm-config", {"ClusterConfiguration": dump_yaml(_kubeadm_config(inputs))}
         ),
         _role(SYSTEM, "kubeadm:nodes-kubeadm-config", "kubeadm-config"),
         _binding(SYSTEM, "kubeadm:nodes-kubeadm-config", readers),
-        _config_map(SYSTEM, "kubelet-config", {"kubelet": _yaml(_kubelet_config(inputs))}),
+        _config_map(SYSTEM, "kubelet-config", {"kubelet": dump_yaml(_kubelet_config(inputs))}),
         _role(SYSTEM, "kubeadm:kubelet-config", "kubelet-config"),
         _binding(SYSTEM, "kubeadm:kubelet-config", readers),
     ]
@@ -237,7 +235,3 @@ def _group(name: str) -> dict[str, str]:
 
 def _user(name: str) -> dict[str, str]:
     return {"apiGroup": RBAC, "kind": "User", "name": name}
-
-
-def _yaml(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=True, default_flow_style=False, width=10**6)
