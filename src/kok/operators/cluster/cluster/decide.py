@@ -240,7 +240,11 @@ def next_look(
         # A Secret that somebody puts back carries no label by which its creation would wake us.
         due.append(MENDED)
     if status.upgrade is not None:
-        due.append(next_upgrade_look(cluster, status.upgrade, now))
+        refused = found.upgrade.refused is not None
+        due.append(WATCHED if refused else next_upgrade_look(cluster, status.upgrade, now))
+    if (ended := found.upgrade.ended) is not None and ended.to != wanted_version(cluster):
+        # What is wanted by now had to wait for it.
+        due.append(AT_ONCE)
     if status.probes is not None:
         due.append(PROBED)
     if found.hibernation.action is not None:

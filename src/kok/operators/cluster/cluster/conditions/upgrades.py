@@ -33,7 +33,9 @@ def note(status: ClusterStatus, cluster: Cluster, found: ClusterOutcome) -> None
             status.upgrade.waiting_for = f"the preflight for {hop}: {probed.waiting_for}"
         blocking = [f for f in status.upgrade.findings or () if f.blocks]
         if status.upgrade.step == upgrade_gates.PREFLIGHT:
-            status.upgrade.blocked_by = [f"{f.check}: {f.message}"[:1024] for f in blocking]
+            told = [f"{f.check}: {f.message}" for f in blocking]
+            refused = [found.upgrade.refused] if found.upgrade.refused is not None else told
+            status.upgrade.blocked_by = [one[:1024] for one in refused]
     if status.probes is not None and found.probed is not None:
         status.probes.passed = list(found.probed.passed)
     through = status.upgrade is None or status.upgrade.step in _THROUGH

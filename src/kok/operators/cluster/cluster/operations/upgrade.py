@@ -11,7 +11,8 @@
 
 The step is recorded before anything is done for it. Until `APIServer` every component stays at the
 version that it has; what a version may still be taken back to, `may_back_out` tells. A version more
-than one minor away is reached by going through all of that for each minor.
+than one minor away is reached by going through all of that for each minor; where the spec does not want
+that, such a version is not begun with, however it got there.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from kok.operators.cluster.cluster.operations.upgrade_gates import (
 from kok.operators.cluster.cluster.spec.target import (
     is_above,
     number,
+    raise_that_counts,
     wanted_version,
 )
 from kok.operators.cluster.naming import API_SERVER, COMPONENTS
@@ -91,7 +93,8 @@ def decide(cluster: Cluster, view: ClusterView, now: datetime, *, asleep: bool =
         if not _behind(inputs, target):
             # Called off before anything was changed, there is nothing to go back from.
             return Upgrade(released=target, lowest=lowest)
-        known = _begin(inputs, target, known)
+        if known is None or not _goes_first(inputs, known, target):
+            known = _begin(inputs, target, known)
     return _go_on(inputs, known, lowest)
 
 
@@ -109,6 +112,31 @@ def _behind(inputs: Inputs, target: str) -> bool:
 def _asked_anew(cluster: Cluster, known: UpgradeStatus, target: str) -> bool:
     """Whether something else is wanted than what was begun, or the same once more."""
     return known.to != target or (known.step == BACKED_OUT and _retry(cluster) != known.retried)
+
+
+def _goes_first(inputs: Inputs, known: UpgradeStatus, target: str) -> bool:
+    """Whether what was begun goes on until all components run it: what is wanted now is too far away."""
+    begun = known.step not in {PREFLIGHT, BACKED_OUT}
+    return begun and _too_far(inputs.cluster, inputs.running, target) is not None
+
+
+def _too_far(cluster: Cluster, runs: str, target: str) -> str | None:
+    """Why a version is not gone to from what runs, as a sentence that says what to write.
+
+    The API server holds each edit against the spec of before, and not against what runs: two of them go
+    further than one may.
+    """
+    hop = next_hop(runs, target)
+    if cluster.spec.upgrade.chained or hop == target:
+        return None
+    text = f"{runs} is more than one minor below, and spec.upgrade.chained is false"
+    raised = raise_that_counts(cluster)
+    if raised is not None and raised.to == target:
+        return (
+            f"{text}; set spec.upgrade.chained to true, or spec.upgrade.fleet to Forbid, which gives up "
+            f"what FleetUpgrade {raised.by} raised it to"
+        )
+    return f"{text}; write spec.version: {hop} first, or set spec.upgrade.chained to true"
 
 
 def _retry(cluster: Cluster) -> str:
@@ -158,6 +186,9 @@ def _go_on(inputs: Inputs, known: UpgradeStatus, lowest: str | None) -> Upgrade:
         return Upgrade(known, lowest=lowest, refused=text)
     now = known
     while True:
+        far = _too_far(inputs.cluster, now.hop_from, now.to) if now.step == PREFLIGHT else None
+        if far is not None:
+            return Upgrade(_not_begun(now, far), lowest=lowest, refused=far)
         waiting = GATES[now.step](inputs, now)
         if waiting is not None:
             return _wait(inputs, now, waiting, lowest)
@@ -165,6 +196,11 @@ def _go_on(inputs: Inputs, known: UpgradeStatus, lowest: str | None) -> Upgrade:
         if following is None:
             return _end(inputs, now, lowest)
         now = following
+
+
+def _not_begun(now: UpgradeStatus, why: str) -> UpgradeStatus:
+    """One that is not begun: nothing is looked for either, and once that is mended it is not late."""
+    return now.model_copy(update={"findings": None, "waiting_for": why[:1024], "progress": 1})
 
 
 def _after(inputs: Inputs, now: UpgradeStatus) -> UpgradeStatus | None:
