@@ -20,6 +20,16 @@ META = {
 }
 
 
+def test_what_is_said_of_an_earlier_spec_is_marked() -> None:
+    status = ClusterStatus()
+    status.set_condition("Ready", True, "Available", "fine", now=NOW, generation=3)
+    for generation, current in ((3, True), (4, False)):
+        meta = {**META, "generation": generation}
+        found = ClusterContract.of({"metadata": meta, "status": status.manifest()}).ready
+        assert found is not None
+        assert found.current is current
+
+
 def test_it_reads_what_the_models_write() -> None:
     status = ClusterStatus(
         version="1.37.0",

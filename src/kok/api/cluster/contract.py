@@ -29,6 +29,8 @@ class Said:
     reason: str
     message: str
     since: datetime | None = None
+    current: bool = True
+    """Whether it tells of the spec as it is, and not of one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class ClusterContract:
         """What an object says; fields that do not fit say nothing."""
         meta, spec, status = _map(live, "metadata"), _map(live, "spec"), _map(live, "status")
         policy, raised = _map(spec, "upgrade"), _map(status, "raised")
-        said = _conditions(status.get("conditions"))
+        said = _conditions(status.get("conditions"), meta.get("generation"))
         return cls(
             namespace=_text(meta, "namespace"),
             name=_text(meta, "name"),
@@ -147,7 +149,7 @@ def _ended(found: Mapping[str, Any]) -> Ended | None:
     return Ended(_text(found, "to"), backed_out, _moment(found, "ended"), _moment(found, "since"))
 
 
-def _conditions(found: Any) -> dict[str, Said]:
+def _conditions(found: Any, generation: object) -> dict[str, Said]:
     listed = found if isinstance(found, list) else ()
     return {
         _text(one, "type"): Said(
@@ -155,6 +157,7 @@ def _conditions(found: Any) -> dict[str, Said]:
             _text(one, "reason"),
             _text(one, "message"),
             _moment(one, "lastTransitionTime"),
+            one.get("observedGeneration") == generation,
         )
         for one in listed
         if isinstance(one, dict)

@@ -83,7 +83,15 @@ def unproven(row: FleetRow, cluster: ClusterContract) -> bool:
     each that has failed counts as one of these.
     """
     lost = row.state == "Failed" and row.reason in {reasons.NOT_READY_AFTER, ""}
-    return lost and not (cluster.ready is not None and cluster.ready.holds)
+    ready = cluster.ready
+    return lost and not (ready is not None and ready.holds and ready.current)
+
+
+def untold(row: FleetRow, cluster: ClusterContract | None) -> bool:
+    """Whether a Cluster that runs has a spec of which it does not say yet whether it is Ready with it."""
+    if cluster is None or asleep(cluster, row.to):
+        return False
+    return cluster.ready is None or not cluster.ready.current
 
 
 def unready(row: FleetRow, cluster: ClusterContract | None) -> str | None:

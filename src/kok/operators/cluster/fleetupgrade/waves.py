@@ -33,6 +33,7 @@ from kok.operators.cluster.fleetupgrade.progress import (
     judge,
     reaches,
     unready,
+    untold,
     wanted,
 )
 from kok.operators.cluster.fleetupgrade.window import window_of
@@ -176,6 +177,9 @@ class Step(Waves[FleetWave]):
 
     def _unready(self, key: str, row: FleetRow) -> str | None:
         return unready(row, self._view.clusters.get(key))
+
+    def _is_untold(self, key: str) -> bool:
+        return untold(self._rows[key], self._view.clusters.get(key))
 
     def _held(self, spec: FleetWave, wave: FleetWaveStatus) -> Standing | None:
         """Why no further Cluster is raised."""

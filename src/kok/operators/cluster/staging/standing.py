@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 AT_ONCE = 0.05
 """Seconds until the next pass where something may go on."""
+NAMED = 5
+"""Clusters that a sentence names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,12 @@ class Standing:
     reason: str
     message: str
     ready: bool = False
+
+
+def named(keys: Sequence[str]) -> str:
+    """Clusters, for sentences; not more than a few of them."""
+    more = len(keys) - NAMED
+    return ", ".join(keys[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def clock(moment: datetime) -> str:

@@ -17,7 +17,7 @@ from kok.api.cluster.staging import Wave
 from kok.api.fields import span
 from kok.api.shares import resolved
 from kok.operators.cluster import reasons
-from kok.operators.cluster.staging.standing import AT_ONCE, Standing, clock
+from kok.operators.cluster.staging.standing import AT_ONCE, Standing, clock, named
 
 W = TypeVar("W", bound=Wave)
 
@@ -45,6 +45,8 @@ class Waves(ABC, Generic[W]):
         """When something may change of which nobody tells."""
         self._again = False
         """Whether another pass is wanted at once."""
+        self._untold: list[str] = []
+        """Clusters whose time is over, and of which it is not known how they are."""
 
     # --- what a subclass knows
 
@@ -66,6 +68,13 @@ class Waves(ABC, Generic[W]):
     @abstractmethod
     def _unready(self, key: str, row: FleetRow) -> str | None:
         """Why a Cluster that was through is not what it was then, as a sentence."""
+
+    @abstractmethod
+    def _is_untold(self, key: str) -> bool:
+        """Whether a Cluster has changed since it was last told whether it is what it is to be.
+
+        What was told before speaks neither for it nor against it.
+        """
 
     @abstractmethod
     def _stopped(self) -> str | None:
@@ -123,13 +132,20 @@ class Waves(ABC, Generic[W]):
             self._looks.append(end)
             text = f"wave {spec.name} proves itself until {clock(end)}"
             return Standing("Soaking", reasons.SOAKING, text)
+        self._untold = [key for key in done if self._is_untold(key)]
         for key in done:
-            why = self._unready(key, self._rows[key])
+            why = self._unready(key, self._rows[key]) if key not in self._untold else None
             if why is not None:
                 self._rows[key] = self._rows[key].turned(
                     "Failed", self._now, reasons.NOT_READY_AFTER, why
                 )
-        return None
+        if not self._untold:
+            return None
+        text = (
+            f"wave {spec.name} has had its time, and it is waited until it is told how "
+            f"{named(self._untold)} is since its last change"
+        )
+        return Standing("Soaking", reasons.SOAKING, text)
 
     def _go_on(self, spec: W, wave: FleetWaveStatus) -> Standing:
         """Begins as many of a wave as may be now; how it stands."""

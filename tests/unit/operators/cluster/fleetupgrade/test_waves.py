@@ -107,6 +107,37 @@ def test_who_is_not_ready_at_the_end_of_that_time_has_failed() -> None:
         assert world.fleet.status.is_true("Stopped")
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["was ready", "was not ready"])
+@pytest.mark.parametrize("after", [True, False], ids=["is ready", "is not ready"])
+def test_what_was_said_of_a_spec_before_counts_for_nothing_at_the_end_of_that_time(
+    before: bool, after: bool
+) -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    world.begin()
+    world.finish("c0")
+    world.step()
+    world.later(minutes=11)
+    world.change("c0", ready=Said(before, "Known", "", world.now, current=False))
+    world.step()
+    assert world.states()["c0"] == "Done"
+    assert not world.under_way()
+    phase, _, message = ready(world)
+    assert phase == "Soaking"
+    assert "until it is told how team-a/c0 is since its last change" in message
+    world.change("c0", ready=Said(after, "Known", "", world.now))
+    world.step()
+    assert world.states()["c0"] == ("Done" if after else "Failed")
+    assert world.under_way() == (FIVE[1:] if after else [])
+
+
+def test_one_that_failed_is_not_done_by_what_was_said_of_a_spec_before() -> None:
+    world = five_clusters({"name": "one", "names": ["c0"], "soak": "10m"}, {"name": "rest"})
+    a_canary_that_is_lost(world)
+    world.change("c0", ready=Said(True, "Available", "", world.now, current=False))
+    world.step()
+    assert world.states()["c0"] == "Failed"
+
+
 def a_canary_that_is_lost(world: World) -> None:
     """It is through, and not Ready at the end of its time."""
     world.begin()

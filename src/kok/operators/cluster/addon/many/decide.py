@@ -11,6 +11,7 @@ from datetime import datetime
 
 from kok.api.cluster.addon import Addon
 from kok.api.cluster.addonrollout import AddonRollout, AddonWave
+from kok.api.cluster.contract import ClusterContract
 from kok.api.cluster.fleetstatus import FleetRow, FleetWaveStatus
 from kok.api.fields import span
 from kok.api.meta import Manifest
@@ -30,12 +31,10 @@ from kok.operators.cluster.addon.many.plan import (
 )
 from kok.operators.cluster.addon.many.prospects import HOPELESS
 from kok.operators.cluster.addon.many.view import Child, ManyDecision, ManyView
-from kok.operators.cluster.staging.standing import Standing
+from kok.operators.cluster.staging.standing import NAMED, Standing, named
 from kok.operators.cluster.staging.waves import Waves
 from kok.runtime.controller.errors import Invalid
 
-NAMED = 5
-"""Clusters that a sentence names at most."""
 PAUSED = "spec.paused is true: no further Cluster gets anything; those under way go on"
 
 
@@ -128,7 +127,7 @@ class Step(Waves[AddonWave]):
 
     def _judged(self, key: str, row: FleetRow) -> FleetRow:
         cluster, child = self._view.clusters[key], child_of(self._addon, self._view, key)
-        there = child is not None and child.digest == self._content.digest_for(cluster)
+        there = child is not None and self._is_there(cluster, child)
         said = child.ready if child is not None and there and not child.deleting else None
         if said is not None and said.holds:
             return row.turned("Done", self._now)
@@ -145,7 +144,7 @@ class Step(Waves[AddonWave]):
         name = naming.addon_for(self._addon.name, key)
         if child is None:
             why = f"there is no Addon {name}"
-        elif child.digest != self._content.digest_for(cluster):
+        elif not self._is_there(cluster, child):
             why = f"Addon {name} is not what it is to be; take out what others wrote into its spec"
         elif child.ready is None:
             why = f"nobody has looked at Addon {name} since it was changed"
@@ -187,6 +186,16 @@ class Step(Waves[AddonWave]):
             return None
         return f"it is no longer Ready: {child.ready.reason}: {child.ready.message}"
 
+    def _is_untold(self, key: str) -> bool:
+        cluster, child = self._view.clusters[key], child_of(self._addon, self._view, key)
+        if child is None or idle(cluster, child) is not None:
+            return False
+        # What others wrote into it is taken out by this pass; that it was Ready with that is nothing.
+        return child.ready is None or (child.ready.holds and not self._is_there(cluster, child))
+
+    def _is_there(self, cluster: ClusterContract, child: Child) -> bool:
+        return child.digest == self._content.digest_for(cluster)
+
     def _stopped(self) -> str | None:
         failed, planned = self._failures()
         further = (
@@ -201,7 +210,7 @@ class Step(Waves[AddonWave]):
         return None
 
     def _failed(self) -> str:
-        return _named([key for key, row in self._rows.items() if row.state == "Failed"])
+        return named([key for key, row in self._rows.items() if row.state == "Failed"])
 
     # --- while no rollout is under way
 
@@ -225,7 +234,7 @@ class Step(Waves[AddonWave]):
         under_way = [key for key, row in self._rows.items() if row.state == "Upgrading"]
         waiting = [key for key, row in self._rows.items() if row.state == "Waiting"]
         if under_way:
-            text = f"{_named(under_way)} came later and get it now"
+            text = f"{named(under_way)} came later and get it now"
             return Standing("Upgrading", reasons.WAVE_UNDER_WAY, text)
         if waiting and self._addon.spec.paused:
             return Standing("Paused", reasons.FLEET_PAUSED, PAUSED)
@@ -290,8 +299,3 @@ class Step(Waves[AddonWave]):
             elif kept_asleep(self._addon, self._view, child) is None:
                 going.append(child)
         return tuple(going), tuple(staying)
-
-
-def _named(keys: list[str]) -> str:
-    more = len(keys) - NAMED
-    return ", ".join(keys[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -139,10 +139,11 @@ class Planner:
             return row.turned("Waiting", None)
         child = child_of(self._addon, self._view, key)
         found = FleetRow(from_=self._has(row), to=revision)
-        if self._is_there(cluster, child) and self._is_proven(cluster):
+        told = child is not None and child.ready is not None
+        if told and self._is_there(cluster, child) and self._is_proven(cluster):
             return found.turned("Done", self._now)
-        told = idle(cluster, child)
-        return found if told is None else found.turned("Skipped", self._now, *told)
+        why = idle(cluster, child)
+        return found if why is None else found.turned("Skipped", self._now, *why)
 
     def _fresh(self, key: str, cluster: ClusterContract) -> FleetRow:
         """That of a Cluster that came, woke, or was in no wave."""

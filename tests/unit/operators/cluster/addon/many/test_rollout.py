@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -191,6 +192,66 @@ def test_a_canary_that_gets_ready_late_has_its_time_too() -> None:
     assert world.states()["c0"] == "Done"
     assert world.ready() == ("False", "Soaking")
     assert world.having(**NEW) == {"c0"}
+
+
+@pytest.mark.parametrize("mends", [True, False], ids=["ready again", "broken"])
+def test_what_was_told_before_a_change_does_not_end_the_time_of_a_wave(mends: bool) -> None:
+    waves = [{"name": "first", "names": ["c0"], "soak": "1h"}, {"name": "rest"}]
+    world = a_world()
+    world.change(values=NEW, rollout={"waves": waves})
+    world.run()
+    world.now += timedelta(hours=2)
+    world.children["log-c0"] = replace(world.children["log-c0"], ready=None)
+    for _ in range(3):
+        world.step()
+        assert world.having(**NEW) == {"c0"}
+        assert world.states()["c0"] == "Done", "nothing is told against it either"
+        assert world.ready() == ("False", "Soaking")
+    said = world.addon.status.condition("Ready")
+    assert said is not None
+    assert "until it is told how c0 is since its last change" in said.message
+    if not mends:
+        world.broken["c0"] = "NotHealthy"
+    world.run()
+    assert world.having(**NEW) == (set(FIVE) if mends else {"c0"})
+    assert world.states()["c0"] == ("Done" if mends else "Failed")
+
+
+def test_neither_does_what_was_told_of_what_others_wrote() -> None:
+    waves = [{"name": "first", "names": ["c0"], "soak": "1h"}, {"name": "rest"}]
+    world = a_world()
+    world.change(values=NEW, rollout={"waves": waves})
+    world.run()
+    world.now += timedelta(hours=2)
+    world.children["log-c0"] = replace(world.children["log-c0"], digest="theirs")
+    world.step()
+    world.step()
+    assert world.having(**NEW) == {"c0"}
+    assert world.ready() == ("False", "Soaking")
+    world.run()
+    assert world.having(**NEW) == set(FIVE)
+
+
+def test_a_spec_that_goes_there_and_back_is_done_once_that_is_told() -> None:
+    world = a_world(rollout=WAVES)
+    for values in (NEW, {}):
+        world.change(values=values)
+        world.step()
+        world.step()
+    assert world.having() == set(FIVE)
+    for values in (NEW, {}):
+        world.change(values=values)
+        world.step()
+    for _ in range(3):
+        world.step()
+        assert world.states()["c3"] == "Upgrading", (
+            "its Addon was written and has not told anything"
+        )
+        assert world.ready() == ("False", "WaveUnderWay")
+    world.run()
+    assert set(world.states().values()) == {"Done"}
+    assert world.writes == ["c3", "c3"]
+    assert world.ready() == ("True", "AsWanted")
 
 
 def test_one_whose_content_stays_the_same_has_no_turn() -> None:
