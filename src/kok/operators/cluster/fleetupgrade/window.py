@@ -59,7 +59,7 @@ def window_now(
     due = crontab.last_due(spec.cron, EVER, now)
     if due is None:
         return Window(is_open=False, changes=coming)
-    seen = recorded if recorded is not None and recorded.cron == spec.cron else None
+    seen = _seen(spec, recorded)
     if seen is None or due > seen.due:
         looked = now if recorded is not None or born is None else born - length
         looked = seen.due if seen is not None else looked
@@ -70,3 +70,19 @@ def window_now(
     if now < end:
         return Window(is_open=True, recorded=seen, changes=end)
     return Window(is_open=False, recorded=seen, changes=coming)
+
+
+def _seen(spec: FleetWindow, recorded: FleetWindowStatus | None) -> FleetWindowStatus | None:
+    """What was seen last of this schedule; None where that was another one.
+
+    A record without a schedule is of an operator that did not write it: it is of this one if it was due by
+    it. In it `opened` is when that operator first looked, unless the window was over by then and caught up
+    with.
+    """
+    if recorded is None or recorded.cron == spec.cron:
+        return recorded
+    if recorded.cron or crontab.last_due(spec.cron, EVER, recorded.due) != recorded.due:
+        return None
+    caught_up = recorded.opened >= recorded.due + span(spec.duration)
+    opened = recorded.opened if caught_up else recorded.due
+    return FleetWindowStatus(due=recorded.due, opened=opened, cron=spec.cron)

@@ -65,6 +65,37 @@ def test_one_that_is_caught_up_with_closes_after_as_long_a_time() -> None:
     assert window_now(NIGHTS, missed, BORN, at(3, 22)).is_open
 
 
+def of_before(due: datetime, opened: datetime) -> FleetWindowStatus:
+    """As it was recorded when schedules were not."""
+    return FleetWindowStatus.model_validate({"due": due, "opened": opened})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "is_open", "changes"),
+    [
+        (of_before(at(1, 22), at(1, 22, 3)), at(2, 3, 59), True, at(2, 4)),
+        (of_before(at(1, 22), at(1, 22, 3)), at(2, 4), False, at(2, 22)),
+        # It was caught up with, and is at that.
+        (of_before(at(1, 22), at(2, 9)), at(2, 14, 59), True, at(2, 15)),
+        (of_before(at(1, 22), at(2, 9)), at(2, 15), False, at(2, 22)),
+        # Nobody could look all night, as the operator was being upgraded.
+        (of_before(at(1, 22), at(1, 22)), at(3, 9), True, at(3, 15)),
+        # By another schedule.
+        (of_before(at(1, 21, 30), at(1, 21, 30)), at(2, 9), False, at(2, 22)),
+        (of_before(at(1, 21, 30), at(2, 9)), at(2, 10), False, at(2, 22)),
+    ],
+    ids=["open", "closes", "caught up", "caught up, closes", "missed", "changed", "changed since"],
+)
+def test_one_that_was_recorded_without_its_schedule_goes_on_as_it_was(
+    recorded: FleetWindowStatus, now: datetime, is_open: bool, changes: datetime
+) -> None:
+    found = window_now(NIGHTS, recorded, None, now)
+
+    assert (found.is_open, found.changes) == (is_open, changes)
+    assert found.recorded is not None
+    assert found.recorded.cron == NIGHTS.cron
+
+
 def test_one_that_was_seen_is_not_caught_up_with() -> None:
     seen = window_now(NIGHTS, LAST, BORN, at(2, 22, 5)).recorded
 
