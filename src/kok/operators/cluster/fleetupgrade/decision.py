@@ -63,6 +63,8 @@ class FleetDecision:
     took: Mapping[str, float] = field(default_factory=dict)
     """Seconds that those took which were found to be through just now."""
     report: FleetReport | None = None
+    awaited: tuple[str, ...] = ()
+    """Clusters that are not under way, and of which a change may have it go on."""
     look: float | None = None
     """Seconds until something may change of which nobody tells."""
 

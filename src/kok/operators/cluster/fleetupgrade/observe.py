@@ -71,19 +71,22 @@ async def observe(
     except Invalid as refused:
         followed.forget(key)
         return FleetView(refused=refused)
-    needed, under_way = _needed(fleet)
+    needed, open_ = _needed(fleet)
     # Before anything is read: what changes from here on is not missed.
-    followed.follow(key, places, under_way)
+    followed.follow(key, places, open_)
     return FleetView(*await followed.read(kube, places, needed, clock))
 
 
 def _needed(fleet: FleetUpgrade) -> tuple[set[str] | None, set[str]]:
-    """Clusters whose state matters now, None for all, and those that are under way."""
+    """Clusters whose state matters now, None for all, and those of which each change matters.
+
+    What failed may be through after all at any time.
+    """
     rows, status = fleet.status.table(), fleet.status
-    under_way = {key for key, row in rows.items() if row.state == "Upgrading"}
+    open_ = {key for key, row in rows.items() if row.state in {"Upgrading", "Failed"}}
     if status.started_at is None or asked_again(fleet):
-        return None, under_way
-    needed = under_way | {key for key, row in rows.items() if row.state == "Failed"}
+        return None, open_
+    needed = set(open_)
     soaking = {w.name for w in status.waves if w.done is not None and w.soaked is None}
     needed |= {key for key, row in rows.items() if row.state == "Done" and row.wave in soaking}
     for wave in waves_of(fleet.spec):
@@ -93,7 +96,7 @@ def _needed(fleet: FleetUpgrade) -> tuple[set[str] | None, set[str]]:
         if waiting:
             needed.update(waiting[: SPARE + resolved(wave.max_parallel, len(waiting))])
             break
-    return needed, under_way
+    return needed, open_
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,9 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         if decision.planning is not None:
             async with self._planning:
                 return await self._plan(p, view, decision, outcome)
+        awaited = self._follow_awaited(p, decision)
         if not decision.raises:
-            return decision.look
+            return _soonest(awaited, decision.look)
         raising = Raising(p.kube, p.obj, view.clusters, self._followed, self._wakeups, now=p.now)
         try:
             await raising.run(decision.raises)
@@ -100,7 +101,19 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         if raising.refused:
             # It is somebody else's turn, or enough have failed.
             return AT_ONCE
-        return 1.0 if raising.again else decision.look
+        return _soonest(awaited, 1.0 if raising.again else decision.look)
+
+    async def look(
+        self, p: Pass[FleetUpgrade], view: FleetView, decision: FleetDecision, outcome: FleetOutcome
+    ) -> float | None:
+        """Clusters are followed while it is paused, too."""
+        del view, outcome
+        return self._follow_awaited(p, decision)
+
+    def _follow_awaited(self, p: Pass[FleetUpgrade], decision: FleetDecision) -> float | None:
+        """From now on any change of a Cluster that has just failed, or is waited for, wakes this one."""
+        key = p.obj.namespace, p.obj.name
+        return AT_ONCE if self._followed.raised(key, decision.awaited) else None
 
     def conditions(
         self,
@@ -181,3 +194,8 @@ class FleetUpgradeReconciler(Staged[FleetUpgrade, FleetView, FleetDecision, Flee
         p.event(reasons.PLANNING, text)
         await p.latch()
         return AT_ONCE
+
+
+def _soonest(*seconds: float | None) -> float | None:
+    """The first of some looks; None if there is none."""
+    return min((one for one in seconds if one is not None), default=None)

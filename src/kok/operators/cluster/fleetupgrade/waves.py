@@ -90,8 +90,13 @@ class Step(Waves[FleetWave]):
             late=self._late(),
             took=self._took(),
             report=report,
+            awaited=self._awaited() if report is None else (),
             look=self._look(),
         )
+
+    def _awaited(self) -> tuple[str, ...]:
+        failed = (key for key, row in self._rows.items() if row.state == "Failed")
+        return (*failed, *self._untold)
 
     def _window_after(self, standing: Standing) -> FleetWindowStatus | None:
         """The window to be recorded: one that was missed while nobody could have been raised is over."""
