@@ -120,6 +120,19 @@ async def test_health_of_what_does_not_run_is_not_asked(services: Services, tmp_
         assert found.health["tool"].word == "wait"
 
 
+async def test_health_is_told_of_the_component_whatever_its_services_are_called(
+    services: Services, tmp_path: Path
+) -> None:
+    services.put("tool", "inactive", "dead")
+    watch = Watch(("tool", "other"), {"suite": ("exit 0", ("tool", "other"))})
+    async with seen(tmp_path / "kok", watch) as host:
+        found = await host.until(lambda w: w.rounds > 0)
+        assert {name: told.word for name, told in found.health.items()} == {"suite": "wait"}
+        services.put("tool")
+        found = await host.until(lambda w: w.health["suite"].word == "ok")
+        assert list(found.health) == ["suite"]
+
+
 async def test_a_file_that_changes_is_told(services: Services, tmp_path: Path) -> None:
     file = tmp_path / "tool.conf"
     file.write_text("one")

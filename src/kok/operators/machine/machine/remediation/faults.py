@@ -107,8 +107,9 @@ def find(view: MachineView, wanted: Mapping[str, Rendered]) -> Seen:
     found, after = _service(view, watched, services(_there(view, wanted), joined=True))
     if found is not None or after is not None:
         return Seen(found, after=after)
-    # While a service is about to be asked nobody knows whether it works.
-    asked = all(told.word != "wait" for told in watched.health.values())
+    # While a service is about to be asked nobody knows whether it works. A host may tell of others, too.
+    ours = watch(wanted, joined=True).health
+    asked = all(told.word != "wait" for name, told in watched.health.items() if name in ours)
     if host_paths.KUBELET in wanted:
         asked = asked and node is not None and node.ready is True
         return Seen(silent := _silent(view), certain=silent is None and asked)

@@ -79,9 +79,9 @@ services() {
 
 # settled UNIT...: whether all of them have been up for long enough to answer
 settled() {
-    for name; do
-        case $(cat "$PLACE/said-service-$name" 2>/dev/null) in ok\ *) ;; *) return 1 ;; esac
-        [ "$(cat "$PLACE/age-$name" 2>/dev/null || echo 0)" -ge "${KOK_YOUNG:-10}" ] || return 1
+    for one; do
+        case $(cat "$PLACE/said-service-$one" 2>/dev/null) in ok\ *) ;; *) return 1 ;; esac
+        [ "$(cat "$PLACE/age-$one" 2>/dev/null || echo 0)" -ge "${KOK_YOUNG:-10}" ] || return 1
     done
 }
 
@@ -98,13 +98,13 @@ healthy() {
 }
 
 health() {
-    for name in $CHECKS; do
+    for component in $CHECKS; do
         # One that was just started has nothing to answer yet.
-        settled $(cat "$PLACE/$name.units") || { tell health "$name" wait; continue; }
-        if healthy "$name"; then
-            tell health "$name" ok
+        settled $(cat "$PLACE/$component.units") || { tell health "$component" wait; continue; }
+        if healthy "$component"; then
+            tell health "$component" ok
         else
-            tell health "$name" "bad $(printf '%s' "$answer" | tail -n 4 | cut -c1-300 | encoded)"
+            tell health "$component" "bad $(printf '%s' "$answer" | tail -n 4 | cut -c1-300 | encoded)"
         fi
     done
 }

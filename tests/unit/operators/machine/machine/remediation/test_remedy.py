@@ -12,6 +12,7 @@ from tests.unit.operators.machine.machine.remediation.served_hosts import (
     OK,
     WELL,
     after,
+    memory,
     policy,
     serving,
     with_service,
@@ -88,6 +89,16 @@ def test_all_services_of_software_that_answers_nothing_are_started_anew() -> Non
     assert isinstance(call, ApplyRemedy)
     assert call.plan.script.index("again shims") < call.plan.script.index("again containerd")
     assert "again kubelet" not in call.plan.script
+
+
+@pytest.mark.parametrize(("told", "well"), [("containerd", False), ("somebody-elses", True)])
+def test_a_host_is_not_well_before_its_own_software_was_asked(told: str, well: bool) -> None:
+    bad = Told("bad", 990.0, "it did not answer within 5 s")
+    view = serving(replace(WELL, health={**WELL.health, "kubelet": bad}))
+    waits = replace(WELL, health={**WELL.health, told: Told("wait", 995.0)})
+    record = decide.decide(after(view, 20, memory=memory(waits))).remedy.record
+    # Of what it waited for before anything was tried nothing is remembered.
+    assert (record is None) is well
 
 
 def test_the_first_of_two_is_what_the_other_needs() -> None:
