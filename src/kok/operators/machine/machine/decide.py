@@ -26,7 +26,7 @@ from kok.operators.machine.machine.operations.host_steps import (
     SurveyHost,
     refused,
 )
-from kok.operators.machine.machine.remediation import drift
+from kok.operators.machine.machine.remediation import drift, ladder
 from kok.operators.machine.machine.remediation import remedy as remedies
 from kok.operators.machine.machine.remediation.ladder import Remedy
 from kok.operators.machine.machine.view import MachineView, expected_key
@@ -194,6 +194,16 @@ def _with_remedy(view: MachineView, found: Decision) -> Decision:
 def drains(view: MachineView) -> bool:
     """Whether a Component asks now for an operation that is not begun: it matters whose turn it is."""
     return update.may_drain(view) and decide(view).operation is not None
+
+
+def attempts(view: MachineView) -> bool:
+    """Whether another attempt about a fault of the host begins now unless the breaker holds.
+
+    It is the very decision that follows, with all that it goes by: whether the host is reached, which
+    job has just ended, and what else goes on there.
+    """
+    # What is seen for the first time has to last before anything is tried, see `faults`.
+    return ladder.active(view.status.remediation) and decide(replace(view, held="")).remedy.begins
 
 
 def kubelet_started(view: MachineView, decision: Decision) -> bool:

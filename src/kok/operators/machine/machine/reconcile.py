@@ -143,10 +143,11 @@ class MachineReconciler(Staged[Machine, MachineView, Decision, Outcome]):
                 break
         view = replace(self._view(p, session, objects), templates=templates)
         view = replace(view, paused_by=await self.pauses.of(p.kube, p.obj))
-        view = replace(view, held=await self.supervision.held(p, view))
         if not p.paused and (update.may_begin(view) or decide.drains(view)):
             view = replace(view, blocker=await self.update_turns.ask(p.kube, p.obj))
-        return await self._posted(p, self._in_turn(view))
+        view = await self._posted(p, self._in_turn(view))
+        # Last of all: whether it has to be asked depends on everything else.
+        return replace(view, held=await self.supervision.held(p, view))
 
     def decide(self, p: Pass[Machine], view: MachineView) -> Decision:
         """What to do next at the host."""

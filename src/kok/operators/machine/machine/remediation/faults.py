@@ -133,7 +133,9 @@ def _dead(view: MachineView) -> Fault:
         f"host {view.machine.spec.address} does not answer over SSH, and node {view.machine.spec.node} "
         "is not Ready"
     )
-    settle = span(view.machine.spec.remediation.patience.replace)
+    # However little patience is asked for, the breaker has to know of the others.
+    least = SETTLE[reasons.SERVICE_DOWN]
+    settle = max(least, span(view.machine.spec.remediation.patience.replace))
     return Fault(reasons.HOST_DEAD, text, rungs=("Replace",), settle=settle)
 
 

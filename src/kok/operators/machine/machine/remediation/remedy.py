@@ -16,7 +16,7 @@ from kok.operators.machine.machine import install_plan
 from kok.operators.machine.machine.operations import reboot
 from kok.operators.machine.machine.operations.host_steps import HostStep, Step, StepContext
 from kok.operators.machine.machine.remediation import faults, ladder, remedy_jobs
-from kok.operators.machine.machine.remediation.ladder import Fault, Remedy, Situation
+from kok.operators.machine.machine.remediation.ladder import Remedy, Situation
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.remote.hosts import HostClient
 from kok.operators.machine.remote.jobs import JobPlan, JobResult
@@ -63,17 +63,6 @@ def decide(
         return found
     waits = after if found.after is None else min(after, found.after)
     return Remedy(found.record, after=waits)
-
-
-def may_begin(view: MachineView) -> bool:
-    """Whether another attempt may be made, so that it matters whether the breaker holds."""
-    known = view.status.remediation
-    if known is None or not ladder.active(known):
-        return False
-    policy = view.machine.spec.remediation
-    fault = Fault(known.fault, known.message, known.service or "", known.component or "")
-    given = Situation("", policy, known, fault, view.now, pooled=_pooled(view))
-    return ladder.decide(given).begins
 
 
 def choose(

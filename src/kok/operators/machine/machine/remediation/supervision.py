@@ -8,7 +8,8 @@ from functools import partial
 from kok.api.machine.machine import Machine
 from kok.operators.machine import metrics, reasons
 from kok.operators.machine.component.render import Rendered
-from kok.operators.machine.machine.remediation import breaker, faults, ladder, remedy
+from kok.operators.machine.machine import decide
+from kok.operators.machine.machine.remediation import breaker, faults, ladder
 from kok.operators.machine.machine.view import MachineView
 from kok.operators.machine.machine_lists import MachineLists
 from kok.operators.machine.remote.hosts import HostClient
@@ -47,10 +48,10 @@ class Supervision:
     async def held(self, p: Pass[Machine], view: MachineView) -> str:
         """Why nothing is to be done about any host of the Machine's KubeNode, where that matters now.
 
-        Raises `KubeError`.
+        `view`: all else that the decision goes by. Raises `KubeError`.
         """
         # What is to be tried was recorded as a fault some time before, also for others to count it.
-        if p.paused or view.paused_by or not remedy.may_begin(view):
+        if p.paused or view.paused_by or not decide.attempts(view):
             return ""
         there = await self._lists.now(p.kube, p.obj.namespace)
         ours = breaker.group(p.obj)
