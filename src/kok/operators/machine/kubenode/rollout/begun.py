@@ -64,18 +64,31 @@ class Judge:
     def _row(self, before: RolloutNode | None, name: str, found: Found) -> RolloutNode | None:
         if before is not None and before.state in GOES_BACK:
             return self._back(before, found)
-        good = found.good is not None and found.good.id == self.target
-        if found.software != self.target or found.through or good:
+        if found.software != self.target or found.through or self._proven(before, found):
             return None
         row = before or RolloutNode(machine=name, state="Changing", since=self._second)
         if row.state == "Failed":
             return self._failed(row, row.why, found)
         return self._judged(self._turned(row, _doing(found), ""), found)
 
+    def _proven(self, before: RolloutNode | None, found: Found) -> bool:
+        """Whether it has been well with what is wanted, whatever it does now.
+
+        One that was told to go back to what it ran well with has yet to be well with that again.
+        """
+        good = found.good
+        if good is None or good.id != self.target:
+            return False
+        return before is None or good.since > before.since
+
+    def _other(self, found: Found) -> bool:
+        """Whether there is other software that the node can go back to."""
+        return found.good is not None and found.good.id != self.target
+
     def _judged(self, row: RolloutNode, found: Found) -> RolloutNode:
         policy, until = self.patience.policy, self.patience.drained(found)
         late = until is not None and self.now >= until
-        if late and policy.on_drain_timeout == "Skip" and found.good is not None:
+        if late and policy.on_drain_timeout == "Skip" and self._other(found):
             why = f"the node was not drained within {self.patience.drain_timeout}"
             return self._turned(row, "Skipped", why)
         failing = (row.failing or self._second) if found.trouble else None
@@ -92,7 +105,7 @@ class Judge:
         return row
 
     def _failed(self, row: RolloutNode, why: str, found: Found) -> RolloutNode:
-        back = self.patience.policy.on_failure == "Rollback" and found.good is not None
+        back = self.patience.policy.on_failure == "Rollback" and self._other(found)
         return self._turned(row, "RollingBack" if back else "Failed", why)
 
     def _back(self, row: RolloutNode, found: Found) -> RolloutNode | None:

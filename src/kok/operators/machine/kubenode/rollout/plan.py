@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from kok.api.fields import span
 from kok.api.machine.rollout import RolloutNode, RolloutStatus
@@ -36,6 +37,8 @@ from kok.operators.machine.kubenode.rollout.sentence import sentence
 from kok.operators.machine.kubenode.rollout.states import Found
 
 MEMBERS_MOST = 1000
+_UNDER_WAY: Final = begun.IN_FLIGHT | {"Failed", "RollingBack", "Skipped"}
+"""States of nodes that may not be yet what they were told to be last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,28 @@ def _record(scene: Scene) -> RolloutStatus | None:
 
 
 def _new(scene: Scene, known: str) -> RolloutStatus:
-    """Another rollout. What was told of the same by an earlier one is under way in this one."""
+    """Another rollout. What was told of the same by an earlier one is under way in this one.
+
+    So is what goes back by itself to what is wanted now: that it once ran well with it says nothing.
+    """
+    before = scene.view.recorded
+    under_way = (
+        {row.machine for row in before.nodes if row.state in _UNDER_WAY} if before else set()
+    )
     told = [
         name
         for name, found in sorted(scene.machines.items())
-        if found.software == scene.target and _unproven(found)
+        if found.software == scene.target
+        and (_unproven(found) or (name in under_way and not found.through))
     ]
     since = scene.view.now.replace(microsecond=0)
-    return RolloutStatus(id=known, since=since, batch=int(bool(told)), members=told)
+    return RolloutStatus(
+        id=known,
+        since=since,
+        batch=int(bool(told)),
+        members=told,
+        nodes=[RolloutNode(machine=name, state="Changing", since=since) for name in told],
+    )
 
 
 def _unproven(found: Found) -> bool:

@@ -97,6 +97,9 @@ class One:
         self.soaks(now)
 
     def soaks(self, now: datetime) -> None:
+        """What it has served with for long enough counts as good, once its own pass has seen its spec."""
+        if self.seen != self.generation:
+            return
         machine = Machine.parse(self.live())
         last_good.judge(machine.status, machine, now)
         if machine.status.last_good is not None:

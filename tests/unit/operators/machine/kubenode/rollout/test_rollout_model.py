@@ -44,6 +44,8 @@ class Rollouts(RuleBasedStateMachine):
         self.bad: set[str] = set()
         self.refused: set[tuple[str, str]] = set()
         """Machines and software that was put back, until the spec changes."""
+        self.told: set[str] = set()
+        """Machines that were told of something else, and have not been well with it since."""
 
     # --- the operator
 
@@ -54,6 +56,11 @@ class Rollouts(RuleBasedStateMachine):
         serving = {n for n in NAMES if self._serves(n)}
         versions = dict(zip(NAMES, fleet.versions(), strict=True))
         told = fleet.passes()
+        self.told.update(told)
+        skipped = {r.machine for r in fleet.status.nodes} if fleet.status else set()
+        if fleet.status is not None and fleet.status.phase == "Done":
+            left = self.told - skipped
+            assert not left, f"all are through, it says, but {sorted(left)} have yet to be"
         begun = {name for name in told if name in serving}
         if begun:
             limit = resolved(Rollout.model_validate(fleet.policy).max_unavailable, SIZE)
@@ -94,6 +101,7 @@ class Rollouts(RuleBasedStateMachine):
             place.fails()
         else:
             place.proves(self.fleet.now)
+            self.told.discard(name)
 
     @rule(name=which)
     def is_drained(self, name: str) -> None:
@@ -139,7 +147,7 @@ class Rollouts(RuleBasedStateMachine):
             return
         fleet = self.fleet
         self.bad = set()
-        fleet.policy.update(paused=False, abort="", retry="the last")
+        fleet.policy.update(paused=False, abort="", retry="the last", onDrainTimeout="Stop")
         self.refused.clear()
         for _ in range(80):
             self.passes()
