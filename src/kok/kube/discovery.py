@@ -15,6 +15,9 @@ KINDS: Final = 512
 """Kinds that are remembered; the oldest are asked for again."""
 _LONGEST = 253
 """Characters of the name of a kind, and of its group and version."""
+VERSIONS: Final = 16
+"""Versions of a group in which a kind is looked for."""
+_VERSION = re.compile(r"v[a-z0-9]{1,62}")
 _PLURAL = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
 Ask = Callable[[str], Awaitable[Any]]
@@ -52,6 +55,37 @@ class Discovery:
             text = f"the API server has no kind {name[:_LONGEST]} in {api[:_LONGEST]}"
             raise NotFound(404, "NotFound", text)
         return found
+
+    async def other_version(self, kind: Kind) -> Kind | None:
+        """The same kind in another version that its group is served in, the preferred one first.
+
+        None where there is none. Nothing of it is remembered. Raises `KubeError` for a server, or one
+        behind it, that does not answer.
+        """
+        if not kind.group:
+            return None
+        for version in await self._versions(kind.group):
+            if version == kind.version:
+                continue
+            try:
+                served = await self._answer(f"{kind.group}/{version}", {kind.kind})
+            except NotFound:
+                continue
+            found = served.get(kind.kind)
+            if found is not None and found.plural == kind.plural:
+                return found
+        return None
+
+    async def _versions(self, group: str) -> list[str]:
+        try:
+            answer = await self._ask(f"/apis/{group}")
+        except NotFound:
+            return []
+        if not isinstance(answer, dict) or not isinstance(answer.get("versions"), list):
+            raise Unreachable(f"the API server did not answer with the versions of {group}")
+        entries = [answer.get("preferredVersion"), *answer["versions"][:VERSIONS]]
+        told = (one.get("version") for one in entries if isinstance(one, dict))
+        return list(dict.fromkeys(v for v in told if isinstance(v, str) and _VERSION.fullmatch(v)))
 
     async def _found(self, api: str, name: str) -> Kind | None:
         """Who asks while others do waits for the same answer."""

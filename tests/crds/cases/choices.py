@@ -54,6 +54,16 @@ CHOICES = (
         )
         for wrong in ({"optional": True}, {"secret": "one", "configMap": "two"})
     ),
+    *(
+        of(
+            "Addon",
+            "spec.ignore[0]",
+            "spec.ignore.paths: what an object is cannot be left to others; below /metadata write "
+            "/metadata/labels or /metadata/annotations, or one of them, and begin with no *",
+            {"source": {"builtin": "coredns"}, "ignore": [{"kind": "Secret", "paths": [wrong]}]},
+        )
+        for wrong in ("/metadata", "/metadata/*", "/metadata/uid", "/*", "/*/data", "/kind")
+    ),
     of(
         "Addon",
         "spec.source.builtin",

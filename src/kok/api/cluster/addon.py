@@ -28,6 +28,18 @@ FieldPath = Annotated[
 class IgnoredFields(ApiModel):
     """What somebody else decides on, of some of the addon's objects."""
 
+    # What a server keeps of an object, such as its UID, would be applied with the rest.
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "spec.ignore.paths: what an object is cannot be left to others; below /metadata write "
+                "/metadata/labels or /metadata/annotations, or one of them, and begin with no *",
+                "self.paths.all(p, !p.matches('^/([*]|apiVersion|kind)(/|$)') && "
+                "(!p.matches('^/metadata(/|$)') || p.matches('^/metadata/(labels|annotations)(/|$)')))",
+            )
+        )
+    )
+
     kind: str = Field(min_length=1, max_length=63)
     """Kind of the objects, such as `Deployment`."""
     group: str | None = Field(default=None, max_length=253)

@@ -84,6 +84,10 @@ class Requests:
         """The kind of a manifest, by discovery where it is not a well-known one; `NotFound`."""
         return kinds.kind_of(manifest) or await self._discovery.kind_of(manifest)
 
+    async def other_version(self, kind: Kind) -> Kind | None:
+        """The same kind in another version that is served; None where there is none."""
+        return await self._discovery.other_version(kind)
+
     async def _object(self, method: str, path: str, body: object = None, **rest: Any) -> Manifest:
         answer = await self._send(method, path, body, **rest)
         # What is asked as an object, such as whether something is allowed, has no name.

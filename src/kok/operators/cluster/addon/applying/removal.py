@@ -72,13 +72,28 @@ async def _remove(kube: Kube, applied: AppliedObject, addon: str, done: Removed)
     """Whether it is still there to be removed."""
     kind = kind_of_entry(applied)
     try:
+        return await _remove_as(kube, applied, kind, addon, done)
+    except NotFound:
+        # Versions come and go, by upgrades or in a definition; the object is the same in each.
+        other = await kube.other_version(kind)
+    try:
+        if other is not None:
+            return await _remove_as(kube, applied, other, addon, done)
+    except NotFound:
+        return True
+    # No such kind: gone with its definition, or not served yet by a young API server.
+    return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
+
+
+async def _remove_as(
+    kube: Kube, applied: AppliedObject, kind: Kind, addon: str, done: Removed
+) -> bool:
+    """The same, by one version of its kind. Raises `NotFound` for one that is not served."""
+    try:
         if is_holder(applied) and await _released(kube, applied, kind, addon):
             done.released.append(applied)
             return False
         found = await _look(kube, applied, kind, addon)
-    except NotFound:
-        # No such kind: gone with its definition, or not served yet by a young API server.
-        return await kube.get(kinds.CUSTOMRESOURCEDEFINITION, kind.crd_name) is not None
     except Conflict:
         return True
     if found is None or not found.ours:
