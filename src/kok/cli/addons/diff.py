@@ -194,7 +194,10 @@ class _Inside:
         try:
             live = await self._live(entry)
         except NotFound:
-            return []
+            other = await self.kube.other_version(kind_of_entry(entry))
+            if other is None:
+                return []
+            live = await self._live(entry.model_copy(update={"version": other.version}))
         if live is None or _addon_of(live) != self.addon.name:
             return []
         stays = is_holder(entry) and not was_made(live, self.addon.name)

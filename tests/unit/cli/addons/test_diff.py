@@ -75,6 +75,38 @@ async def test_a_value_shows_what_it_changes_and_changes_nothing(
     assert api.objects[f"{ADDONS}/mine"]["spec"]["values"] == {"a": 1}
 
 
+async def test_what_goes_is_shown_also_where_its_version_is_gone(
+    api: FakeApi, run: Run, business: FakeApi
+) -> None:
+    thing = {
+        "group": "example.com",
+        "version": "v1alpha1",
+        "kind": "Thing",
+        "plural": "things",
+        "namespace": "default",
+    }
+    api.put(
+        f"{ADDONS}/mine",
+        addon("mine", source={"inline": ""}, status={"inventory": [{**thing, "name": "one"}]}),
+    )
+    found = {**config("one", "1"), "apiVersion": "example.com/v1", "kind": "Thing"}
+    business.put("/apis/example.com/v1/namespaces/default/things/one", found)
+    served = {"resources": [{"kind": "Thing", "name": "things", "namespaced": True}]}
+
+    async def discovery(request: web.Request) -> web.Response:
+        match request.path.split("/")[3:]:
+            case []:
+                return web.json_response({"versions": [{"version": "v1"}]})
+            case ["v1"]:
+                return web.json_response(served)
+        return refusal(404, "NotFound", "the server could not find the requested resource")
+
+    business.script("GET", "/apis/example.com(/v1|/v1alpha1/.*)?$", discovery)
+    code, out, _ = await run("addons", "diff", "demo", "mine")
+    assert code == 1
+    assert "-kind: Thing" in out
+
+
 async def test_what_is_not_there_yet_is_new_as_a_whole(
     api: FakeApi, run: Run, business: FakeApi
 ) -> None:

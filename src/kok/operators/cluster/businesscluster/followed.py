@@ -62,7 +62,7 @@ class _Follower:
     """One Addon."""
 
     wake: Callable[[], None]
-    kinds: frozenset[_Id] = frozenset()
+    kinds: dict[_Id, Kind] = field(default_factory=dict)
     changes: int = 0
     """Of its objects, since it is known."""
     settled: tuple[int, Settled] | None = None
@@ -74,6 +74,7 @@ class _Follower:
 
 @dataclass(slots=True)
 class _Watch:
+    kind: Kind
     task: asyncio.Task[None]
     synced: bool = False
 
@@ -86,10 +87,10 @@ class FollowedKinds:
     most: int = FOLLOWED_MOST
     _followers: dict[str, _Follower] = field(default_factory=dict)
     _watches: dict[_Id, _Watch] = field(default_factory=dict)
-    _kinds: dict[_Id, Kind] = field(default_factory=dict)
 
     def follow(self, addon: str, wanted: Collection[Kind], wake: Callable[[], None]) -> bool:
-        """Has an Addon woken by changes of its objects, which are of these kinds.
+        """Has an Addon woken by changes of its objects, which are of these kinds; of several versions of
+        a kind the last one counts.
 
         Whether all of them are followed: otherwise they have to be looked at now and then. Needs a
         running event loop.
@@ -97,11 +98,10 @@ class FollowedKinds:
         found = self._followers.setdefault(addon, _Follower(wake))
         found.wake = wake
         ids = {(kind.group, kind.plural): kind for kind in wanted}
-        if found.kinds != ids.keys():
-            found.kinds, found.settled = frozenset(ids), None
-            self._kinds |= ids
+        if found.kinds != ids:
+            found.kinds, found.settled = ids, None
             self._choose()
-        return all(map(self._knows, ids, ids.values()))
+        return all(map(self._knows, ids))
 
     def forget(self, addon: str) -> None:
         """The Addon is gone, or has nothing there any more."""
@@ -146,9 +146,9 @@ class FollowedKinds:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _knows(self, one: _Id, kind: Kind) -> bool:
+    def _knows(self, one: _Id) -> bool:
         watch = self._watches.get(one)
-        return watch is not None and watch.synced and self.kube.excess_of(kind) is None
+        return watch is not None and watch.synced and self.kube.excess_of(watch.kind) is None
 
     def _choose(self) -> None:
         """Follows what is wanted, the most important kinds first, and nothing else."""
@@ -158,24 +158,32 @@ class FollowedKinds:
         def place(one: _Id) -> tuple[int, int, _Id]:
             return (first.index(one) if one in first else len(first), -users[one], one)
 
-        chosen = sorted(users, key=place)[: self.most]
-        for gone in self._watches.keys() - set(chosen):
-            self._watches.pop(gone).task.cancel()
-            for found in self._followers.values():
-                if gone in found.kinds:
-                    # From now on it is looked at now and then.
-                    found.settled = None
-                    found.wake()
-        for one in chosen:
+        chosen = {one: self._kind(one) for one in sorted(users, key=place)[: self.most]}
+        for one, watch in list(self._watches.items()):
+            if chosen.get(one) != watch.kind:
+                self._watches.pop(one).task.cancel()
+                for found in self._followers.values():
+                    if one in found.kinds:
+                        # From now on, or until it is followed anew, it is looked at now and then.
+                        found.settled = None
+                        found.wake()
+        for one, kind in chosen.items():
             if one not in self._watches:
-                task = asyncio.create_task(self._watch(one), name=f"addons: {one[1]}")
-                self._watches[one] = _Watch(task)
-        self._kinds = {one: kind for one, kind in self._kinds.items() if one in users}
+                task = asyncio.create_task(self._watch(one, kind), name=f"addons: {one[1]}")
+                self._watches[one] = _Watch(kind, task)
 
-    async def _watch(self, one: _Id) -> None:
-        async for event in self.kube.watch(
-            self._kinds[one], labels=LABEL_ADDON, bare=True, known=KNOWN
-        ):
+    def _kind(self, one: _Id) -> Kind:
+        """In the version that most Addons use: one that is no longer served has no watch."""
+        used = Counter(f.kinds[one] for f in self._followers.values() if one in f.kinds)
+
+        def rank(kind: Kind) -> tuple[int, bool, bool, str]:
+            name = kind.version
+            return used[kind], "alpha" not in name, "beta" not in name, name
+
+        return max(used, key=rank)
+
+    async def _watch(self, one: _Id, kind: Kind) -> None:
+        async for event in self.kube.watch(kind, labels=LABEL_ADDON, bare=True, known=KNOWN):
             if event.type == "SYNCED":
                 self._synced(one)
             else:

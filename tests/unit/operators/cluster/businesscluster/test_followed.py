@@ -24,12 +24,14 @@ class Server:
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.too_much: set[str] = set()
+        self.watched: list[Kind] = []
         self._told: dict[str, asyncio.Queue[WatchEvent]] = defaultdict(asyncio.Queue)
 
     async def watch(self, kind: Kind, **how: Any) -> AsyncGenerator[WatchEvent, None]:
         assert how == {"labels": "kok.dev/addon", "bare": True, "known": KNOWN}
         assert kind.plural not in self.open, "it is watched already"
         self.open.add(kind.plural)
+        self.watched.append(kind)
         try:
             while True:
                 yield await self._told[kind.plural].get()
@@ -199,4 +201,23 @@ async def test_what_changes_all_the_time_wakes_now_and_then(server: Server) -> N
     while followed.changes("mine") < 119:  # noqa: ASYNC110 - nobody is told
         await asyncio.sleep(0)
     assert woken.times == before
+    await followed.close()
+
+
+async def test_a_version_that_nobody_uses_any_more_is_not_watched(server: Server) -> None:
+    old, new = (Kind("example.com", version, "Thing", "things") for version in ("v1alpha1", "v1"))
+    followed, woken, other = following(server), Woken(), Woken()
+    followed.follow("mine", [old], woken)
+    followed.follow("other", [old], other)
+    await asyncio.sleep(0)
+    server.synced(old)
+    await until(followed, "mine", {old}, woken)
+
+    # One that is served no longer tells nothing; what is to go may still be of it.
+    assert not followed.follow("mine", [old, new], woken)
+    await other.again()
+    assert not followed.follow("other", [new], other)
+    server.synced(new)
+    await until(followed, "other", {new}, other)
+    assert server.watched == [old, new]
     await followed.close()

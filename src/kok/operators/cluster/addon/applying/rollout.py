@@ -106,8 +106,10 @@ class Rollout:
         before = list(p.status.inventory)
         p.status.inventory = merge_inventory(before, known)
         p.status.objects = len(known)
+        # What is to go may be of a version that nobody serves any more.
+        entries = [*p.status.inventory, *known]
         watched = self.connection.followed.follow(
-            p.obj.name, {kind_of_entry(one) for one in p.status.inventory}, p.wake
+            p.obj.name, list(map(kind_of_entry, entries)), p.wake
         )
         # Recorded before anything is applied, so that nothing can be left behind.
         if p.status.inventory != before and not p.paused:
