@@ -29,7 +29,9 @@ class ClusterSettings(Policies):
     helm: str = "helm"
     """Program that renders Helm charts."""
     recheck: float = Field(default=300.0, gt=0)
-    """How often all objects in a business cluster are compared with what they should be."""
+    """How often all that KOK itself needs in a business cluster is compared with what it should be."""
+    addons_recheck: float = Field(default=3600.0, gt=0)
+    """The same for objects of Addons whose changes a watch tells of at once."""
 
     def internal(self) -> bool:
         """Whether to use the addresses inside the meta cluster."""

@@ -187,8 +187,7 @@ class AddonReconciler(Staged[Addon, AddonView, AddonDecision, AddonOutcome]):
         connection = await self._answering(p, cluster)
         if isinstance(connection, Wait):
             return connection
-        # The next pass where nothing happens comes about that late, and compares all.
-        return Rollout(p, connection, self._settings.recheck / 2)
+        return Rollout(p, connection, self._settings.addons_recheck)
 
     async def _answering(self, p: Pass[Addon], cluster: Cluster) -> Connection | Wait:
         """The business cluster, if it is known to answer: a dead one is not waited for here.
